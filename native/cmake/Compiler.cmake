@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+# Options of every target of the project, in mezzo_options.
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Threads REQUIRED)
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Kind of build" FORCE)
+endif()
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_C_STANDARD 99)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+
+# Inf and NaN keep their meaning and products are never contracted, so that every instruction set gives
+# the same bits. Without errno and traps, which nobody reads, sqrt and comparisons vectorise.
+# GCC 12 sees overlapping copies in std::string where there are none, hence -Wno-restrict.
+add_library(mezzo_options INTERFACE)
+target_compile_options(mezzo_options INTERFACE
+  -Wall -Wextra -Wpedantic -Werror
+  $<$<COMPILE_LANGUAGE:CXX>:-Wconversion;-Wshadow;-Wnon-virtual-dtor>
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
+  -ffp-contract=off -fno-math-errno -fno-trapping-math)
+target_link_libraries(mezzo_options INTERFACE Threads::Threads)
+
+if(MEZZO_SANITIZE)
+  # Callers may pass any value for an enum: the library checks it, and GCC keeps all its bits.
+  set(sanitizers -fsanitize=address,undefined -fno-sanitize=enum -fno-sanitize-recover=all)
+  target_compile_options(mezzo_options INTERFACE ${sanitizers} -fno-omit-frame-pointer -g -O1)
+  target_link_options(mezzo_options INTERFACE ${sanitizers})
+endif()

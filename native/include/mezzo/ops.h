@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mezzo's ops, one section each: the formula, shapes, dtypes, errors and the source of the formula.
+ *
+ * What holds for all of them:
+ * - Outputs are allocated by the caller. An output may be the same tensor as an input only where the
+ *   op says "in place"; otherwise overlapping tensors give MEZZO_STATUS_INVALID_ARGUMENT.
+ * - All tensors of a call live on one device, else MEZZO_STATUS_DEVICE_MISMATCH.
+ * - "half" means f16 or bf16. Arithmetic on halves is done in f32 and rounded once, to nearest even,
+ *   when the result is stored; f64 is computed in f64.
+ * - "scalar" is a tensor of rank 0.
+ * - Inf and NaN flow through as IEEE 754 says; nothing is clamped on the way.
+ * - A descriptor starts with its own size, struct_size = sizeof(the type), so that later versions can
+ *   append fields; a size that the library does not know is MEZZO_STATUS_INVALID_ARGUMENT. A null
+ *   descriptor stands for the documented defaults.
+ * - Results are bit-identical for the same inputs, device and number of threads; where an op's result
+ *   does not depend on the number of threads at all, it says so.
+ */
+#ifndef MEZZO_OPS_H
+#define MEZZO_OPS_H
+
+#include <mezzo/mezzo.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---------------------------------------------------------------------------------------------
+ * fill: out[i] = value
+ * ------------------------------------------------------------------------------------------- */
+
+/**
+ * Sets every element to a value, converted to the tensor's dtype.
+ *
+ * @param[out] out any shape, any dtype
+ * @param value rounded to nearest even for floating dtypes; for integers it must be integral and in
+ *        range, else MEZZO_STATUS_INVALID_ARGUMENT
+ */
+MEZZO_API mezzo_status mezzo_fill(mezzo_tensor out, double value);
+
+/* ---------------------------------------------------------------------------------------------
+ * random: counter-based random numbers, Philox 4x32-10
+ *
+ * Element i takes word i % 4 (for f64: words 2 (i % 2) and 2 (i % 2) + 1) of the block whose counter is
+ * (low and high half of i / 4, for f64 i / 2; low and high half of stream) under the key (low and high
+ * half of seed). The numbers therefore depend on seed, stream and index alone, not on device, thread
+ * count or shape. Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+ * ------------------------------------------------------------------------------------------- */
+
+/** Which random numbers to draw. */
+typedef struct mezzo_random_desc {
+    uint32_t struct_size; /**< sizeof(mezzo_random_desc) */
+    uint32_t reserved;    /**< must be 0 */
+    uint64_t seed;        /**< key: the experiment */
+    uint64_t stream;      /**< upper half of the counter: the draw within it */
+} mezzo_random_desc;
+
+/**
+ * Uniform numbers in [low, high): low + (high - low) * u, where u is a multiple of 2^-24 (f64: 2^-53) in
+ * [0, 1). A result that rounds to high is replaced by the largest value below it. Bounds that are not finite
+ * in out's dtype, whose difference is not, or between which the dtype has no number give
+ * MEZZO_STATUS_INVALID_ARGUMENT.
+ *
+ * @param[out] out any shape; f64, f32, f16 or bf16
+ * @param low smallest value, finite
+ * @param high upper bound, finite, greater than low
+ * @param desc null stands for seed 0, stream 0
+ */
+MEZZO_API mezzo_status mezzo_random_uniform(mezzo_tensor out, double low, double high, const mezzo_random_desc *desc);
+
+/**
+ * Normal numbers, mean + deviation * z, by the Box-Muller transform of pairs of words.
+ *
+ * @param[out] out any shape; f64, f32, f16 or bf16
+ * @param mean finite in out's dtype
+ * @param deviation standard deviation, finite in out's dtype, at least 0
+ * @param desc null stands for seed 0, stream 0
+ */
+MEZZO_API mezzo_status mezzo_random_normal(mezzo_tensor out, double mean, double deviation,
+                                           const mezzo_random_desc *desc);
+
+/* ---------------------------------------------------------------------------------------------
+ * cast: out[i] = input[i] in another dtype
+ * ------------------------------------------------------------------------------------------- */
+
+/**
+ * Converts elements, rounding to nearest even; too large a value becomes Inf. To an integer dtype it
+ * truncates towards zero, saturates at the ends of the range and turns NaN into 0.
+ * Its gradient is the cast back.
+ *
+ * @param[out] out any dtype, as many elements as input
+ * @param input any dtype
+ */
+MEZZO_API mezzo_status mezzo_cast_forward(mezzo_tensor out, mezzo_tensor input);
+
+/* ---------------------------------------------------------------------------------------------
+ * add: out[i] = a[i] + b[i]
+ * ------------------------------------------------------------------------------------------- */
+
+/**
+ * Adds two tensors. Its gradient is the output's gradient, for both inputs.
+ *
+ * @param[out] out shape and dtype of a; in place: may be a or b
+ * @param a f64, f32, f16 or bf16
+ * @param b shape and dtype of a
+ */
+MEZZO_API mezzo_status mezzo_add_forward(mezzo_tensor out, mezzo_tensor a, mezzo_tensor b);
+
+/* ---------------------------------------------------------------------------------------------
+ * scale: out[i] = input[i] * factor * device_factor
+ * ------------------------------------------------------------------------------------------- */
+
+/**
+ * Multiplies a tensor by a number. Its gradient is the same op on the output's gradient.
+ * The two factors are multiplied first, in f64, and rounded to the arithmetic's dtype.
+ *
+ * @param[out] out shape and dtype of input; in place: may be input
+ * @param input f64, f32, f16 or bf16
+ * @param factor known on the host
+ * @param device_factor f32 or f64 scalar on the device, such as a loss scale; null for none
+ */
+MEZZO_API mezzo_status mezzo_scale_forward(mezzo_tensor out, mezzo_tensor input, double factor,
+                                           mezzo_tensor device_factor);
+
+/* ---------------------------------------------------------------------------------------------
+ * sum and mean: out = sum_i input[i], out = (1/n) sum_i input[i]
+ * ------------------------------------------------------------------------------------------- */
+
+/**
+ * Sums all elements. Blocks of fixed size are accumulated in f64 and added in order, so the result does
+ * not depend on the number of threads.
+ *
+ * @param[out] out scalar; f32 for a half input, else input's dtype
+ * @param input any shape; f64, f32, f16 or bf16
+ */
+MEZZO_API mezzo_status mezzo_sum_forward(mezzo_tensor out, mezzo_tensor input);
+
+/**
+ * Gradient of the sum: grad_input[i] = grad_output.
+ *
+ * @param[out] grad_input input's shape; f64, f32, f16 or bf16
+ * @param grad_output scalar; f32 for a half grad_input, else grad_input's dtype
+ */
+MEZZO_API mezzo_status mezzo_sum_backward(mezzo_tensor grad_input, mezzo_tensor grad_output);
+
+/**
+ * Mean of all elements, accumulated as in mezzo_sum_forward().
+ *
+ * @param[out] out scalar; f32 for a half input, else input's dtype
+ * @param input any shape; f64, f32, f16 or bf16
+ */
+MEZZO_API mezzo_status mezzo_mean_forward(mezzo_tensor out, mezzo_tensor input);
+
+/**
+ * Gradient of the mean: grad_input[i] = grad_output / n.
+ *
+ * @param[out] grad_input input's shape; f64, f32, f16 or bf16
+ * @param grad_output scalar; f32 for a half grad_input, else grad_input's dtype
+ */
+MEZZO_API mezzo_status mezzo_mean_backward(mezzo_tensor grad_input, mezzo_tensor grad_output);
+
+/* ---------------------------------------------------------------------------------------------
+ * relu: out[i] = max(input[i], 0), NaN stays NaN
+ * ------------------------------------------------------------------------------------------- */
+
+/**
+ * Rectified linear unit.
+ *
+ * @param[out] out shape and dtype of input; in place: may be input
+ * @param input f64, f32, f16 or bf16
+ */
+MEZZO_API mezzo_status mezzo_relu_forward(mezzo_tensor out, mezzo_tensor input);
+
+/**
+ * Gradient of the rectified linear unit: grad_input[i] = output[i] <= 0 ? 0 : grad_output[i], as
+ * PyTorch's threshold_backward, so that a NaN output lets the gradient through. Works from the output,
+ * so the input need not be kept; the input serves as well.
+ *
+ * @param[out] grad_input shape and dtype of grad_output; in place: may be grad_output
+ * @param grad_output f64, f32, f16 or bf16
+ * @param output the forward's output (or input), shape and dtype of grad_output
+ */
+MEZZO_API mezzo_status mezzo_relu_backward(mezzo_tensor grad_input, mezzo_tensor grad_output, mezzo_tensor output);
+
+/* ---------------------------------------------------------------------------------------------
+ * linear: out = activation(input weight^T + bias)
+ *
+ *   rows        product of input's leading dimensions
+ *   input       [..., in_features]     dtype T: f64, f32, f16 or bf16
+ *   weight      [out_features, in_features]    T
+ *   bias        [out_features]         T, or f32 for a half T; may be null
+ *   out         [..., out_features]    T, or f32 for a half T
+ *
+ * Products of halves are accumulated in f32; bias and activation are applied to the accumulator before
+ * the one rounding. Cost: 2 rows in_features out_features FLOP each for the forward product, for the
+ * gradient of the input and for that of the weight.
+ * ------------------------------------------------------------------------------------------- */
+
+/** What follows the product of a linear layer. */
+typedef enum mezzo_activation {
+    MEZZO_ACTIVATION_NONE = 0, /**< nothing */
+    MEZZO_ACTIVATION_RELU = 1  /**< max(x, 0) */
+} mezzo_activation;
+
+/** Which gradients mezzo_linear_backward() adds to what they hold, instead of overwriting it. */
+typedef enum mezzo_linear_accumulate {
+    MEZZO_LINEAR_ACCUMULATE_NONE = 0,   /**< overwrite all */
+    MEZZO_LINEAR_ACCUMULATE_INPUT = 1,  /**< grad_input += */
+    MEZZO_LINEAR_ACCUMULATE_WEIGHT = 2, /**< grad_weight += */
+    MEZZO_LINEAR_ACCUMULATE_BIAS = 4    /**< grad_bias += */
+} mezzo_linear_accumulate;
+
+/** Variant of a linear layer. All zero but struct_size: no activation, gradients overwritten. */
+typedef struct mezzo_linear_desc {
+    uint32_t struct_size;        /**< sizeof(mezzo_linear_desc) */
+    mezzo_activation activation; /**< fused activation */
+    uint32_t accumulate;         /**< bits of mezzo_linear_accumulate; ignored by the forward */
+    uint32_t reserved;           /**< must be 0 */
+} mezzo_linear_desc;
+
+/**
+ * Linear layer with optional bias and fused activation.
+ *
+ * @param[out] out as above
+ * @param input as above
+ * @param weight as above
+ * @param bias as above; null for none
+ * @param desc null stands for no activation
+ */
+MEZZO_API mezzo_status mezzo_linear_forward(mezzo_tensor out, mezzo_tensor input, mezzo_tensor weight,
+                                            mezzo_tensor bias, const mezzo_linear_desc *desc);
+
+/**
+ * Gradients of a linear layer. With g = grad_output, masked where output <= 0 when the activation is
+ * ReLU:
+ *   grad_input  = g weight       [rows, in_features]
+ *   grad_weight = g^T input      [out_features, in_features]
+ *   grad_bias   = sum over rows of g  [out_features]
+ * Each of the three may be null: it is then not computed, and what only it needs may be null too
+ * (weight for grad_input, input for grad_weight). At least one must be given.
+ *
+ * @param[out] grad_input shape of input; T, or f32 for a half T
+ * @param[out] grad_weight shape of weight; T, or f32 for a half T
+ * @param[out] grad_bias [out_features]; T, or f32 for a half T
+ * @param grad_output shape of the forward's out; T, or f32 for a half T, in which case the masked
+ *        gradient is rounded to T before it enters the products
+ * @param input the forward's input
+ * @param weight the forward's weight
+ * @param output the forward's out, dtype as in the forward; needed for ReLU, else null
+ * @param desc null stands for no activation, all overwritten
+ */
+MEZZO_API mezzo_status mezzo_linear_backward(mezzo_tensor grad_input, mezzo_tensor grad_weight, mezzo_tensor grad_bias,
+                                             mezzo_tensor grad_output, mezzo_tensor input, mezzo_tensor weight,
+                                             mezzo_tensor output, const mezzo_linear_desc *desc);
+
+/* ---------------------------------------------------------------------------------------------
+ * mse_loss: loss = (1/n) sum_i (prediction[i] - target[i])^2
+ * ------------------------------------------------------------------------------------------- */
+
+/** How a loss is reduced to a scalar. */
+typedef enum mezzo_reduction {
+    MEZZO_REDUCTION_MEAN = 0, /**< divided by the number of elements n */
+    MEZZO_REDUCTION_SUM = 1   /**< not divided */
+} mezzo_reduction;
+
+/** Variant of the mean squared error. All zero but struct_size: the mean. */
+typedef struct mezzo_mse_loss_desc {
+    uint32_t struct_size;      /**< sizeof(mezzo_mse_loss_desc) */
+    mezzo_reduction reduction; /**< mean or sum */
+} mezzo_mse_loss_desc;
+
+/**
+ * Mean squared error and its scaled gradient, in one pass over the data.
+ * The loss is not scaled; the gradient is scale * d loss / d prediction, with the scale applied in the
+ * arithmetic's dtype before the gradient is rounded to its own, which is what keeps small gradients
+ * from vanishing in a half. Reduced as in mezzo_sum_forward(), so independent of the number of threads.
+ *
+ * @param[out] loss scalar of prediction's dtype; null when only the gradient is wanted
+ * @param[out] grad_prediction shape of prediction; prediction's dtype, f16 or bf16; null when only the
+ *             loss is wanted
+ * @param prediction any shape; f32 or f64
+ * @param target shape and dtype of prediction
+ * @param scale f32 or f64 scalar: loss scale or gradient of the loss; null for 1
+ * @param desc null stands for the mean
+ */
+MEZZO_API mezzo_status mezzo_mse_loss_forward(mezzo_tensor loss, mezzo_tensor grad_prediction, mezzo_tensor prediction,
+                                              mezzo_tensor target, mezzo_tensor scale, const mezzo_mse_loss_desc *desc);
+
+/* ---------------------------------------------------------------------------------------------
+ * unscale: gradients divided by the loss scale, and checked
+ * ------------------------------------------------------------------------------------------- */
+
+/** Variant of the unscaling. All zero but struct_size: gradients are written back unscaled. */
+typedef struct mezzo_unscale_desc {
+    uint32_t struct_size; /**< sizeof(mezzo_unscale_desc) */
+    int32_t check_only;   /**< 1: look for Inf and NaN, leave the gradients scaled; 0: unscale too */
+} mezzo_unscale_desc;
+
+/**
+ * Looks for Inf and NaN in a list of gradients and multiplies them by 1 / scale, in one pass.
+ * The check is made on the value before the multiplication. 1 / scale is computed in f64 and rounded to
+ * f32; a factor of exactly 1 leaves the elements untouched. Source: PyTorch's
+ * _amp_foreach_non_finite_check_and_unscale_.
+ *
+ * @param[in,out] found_inf f32 scalar; set to 1 when an element is not finite, else left as it is
+ * @param[in,out] grads count tensors, any shapes, each f64, f32, f16 or bf16; may be null when count is 0
+ * @param count number of tensors, 0 or more
+ * @param scale f32 scalar, the loss scale; null for 1
+ * @param desc null stands for unscaling
+ */
+MEZZO_API mezzo_status mezzo_unscale(mezzo_tensor found_inf, const mezzo_tensor *grads, int32_t count,
+                                     mezzo_tensor scale, const mezzo_unscale_desc *desc);
+
+/* ---------------------------------------------------------------------------------------------
+ * scale_update: the next loss scale
+ * ------------------------------------------------------------------------------------------- */
+
+/** Rules of the dynamic loss scale. Every field is taken as it is; the defaults are those of a null descriptor. */
+typedef struct mezzo_scale_update_desc {
+    uint32_t struct_size;    /**< sizeof(mezzo_scale_update_desc) */
+    int32_t growth_interval; /**< clean steps in a row before the scale grows, at least 1; default 2000 */
+    double growth_factor;    /**< factor of growth, finite, above 0; default 2 */
+    double backoff_factor;   /**< factor after a step with Inf or NaN, finite, above 0; default 0.5 */
+} mezzo_scale_update_desc;
+
+/**
+ * Updates a dynamic loss scale after a step:
+ *   found_inf:  scale = f32(scale * backoff_factor), growth_tracker = 0
+ *   clean:      growth_tracker + 1 == growth_interval ? scale = f32(scale * growth_factor) unless that is
+ *               not finite, growth_tracker = 0 : growth_tracker += 1
+ * Source: PyTorch's _amp_update_scale_.
+ *
+ * @param[in,out] scale f32 scalar
+ * @param[in,out] growth_tracker i32 scalar, clean steps since the last change
+ * @param found_infs count f32 scalars, one for each optimizer; any that is not 0 counts as found
+ * @param count at least 1
+ * @param desc null stands for the defaults
+ */
+MEZZO_API mezzo_status mezzo_scale_update(mezzo_tensor scale, mezzo_tensor growth_tracker,
+                                          const mezzo_tensor *found_infs, int32_t count,
+                                          const mezzo_scale_update_desc *desc);
+
+/* ---------------------------------------------------------------------------------------------
+ * adam: one optimizer step over a list of parameters
+ *
+ *   g = grad / grad_scale + weight_decay * p          t = step + 1
+ *   m = beta1 m + (1 - beta1) g                       bc1 = 1 - beta1^t
+ *   v = beta2 v + (1 - beta2) g^2                     bc2 = 1 - beta2^t
+ *   p = p - (lr / bc1) m / (sqrt(v) / sqrt(bc2) + eps)
+ *
+ * Source: Kingma and Ba, "Adam", ICLR 2015, in the form of PyTorch's torch.optim.Adam.
+ * ------------------------------------------------------------------------------------------- */
+
+/** Hyperparameters of Adam. Every field is taken as it is; the defaults are those of a null descriptor. */
+typedef struct mezzo_adam_desc {
+    uint32_t struct_size; /**< sizeof(mezzo_adam_desc) */
+    uint32_t reserved;    /**< must be 0 */
+    double lr;            /**< learning rate, finite, at least 0; default 1e-3 */
+    double beta1;         /**< decay of the first moment, in [0, 1); default 0.9 */
+    double beta2;         /**< decay of the second moment, in [0, 1); default 0.999 */
+    double eps;           /**< finite, at least 0; default 1e-8 */
+    double weight_decay;  /**< L2 penalty, finite, at least 0; default 0 */
+} mezzo_adam_desc;
+
+/**
+ * One Adam step over count parameters in one call: unscaling, moments, update and the 16-bit copies of
+ * the parameters in the same pass. When found_inf is not 0 nothing at all is changed, step included.
+ * The gradients are left as they are.
+ *
+ * @param[in,out] params count tensors, f32 or f64
+ * @param[in,out] exp_avgs count first moments, shape and dtype of the parameter
+ * @param[in,out] exp_avg_sqs count second moments, shape and dtype of the parameter
+ * @param[out] param_copies count copies of the new parameters, shape of the parameter, f16 or bf16; an
+ *             element may be the null tensor, and the array may be null
+ * @param[in,out] step i64 scalar, number of steps applied so far; one more afterwards
+ * @param grads count gradients, shape of the parameter; the parameter's dtype, f16 or bf16
+ * @param count 0 or more
+ * @param grad_scale f32 scalar that the gradients are still multiplied by; null for 1
+ * @param found_inf f32 scalar; not 0 skips the step; null to apply always
+ * @param desc null stands for the defaults
+ */
+MEZZO_API mezzo_status mezzo_adam_step(const mezzo_tensor *params, const mezzo_tensor *exp_avgs,
+                                       const mezzo_tensor *exp_avg_sqs, const mezzo_tensor *param_copies,
+                                       mezzo_tensor step, const mezzo_tensor *grads, int32_t count,
+                                       mezzo_tensor grad_scale, mezzo_tensor found_inf, const mezzo_adam_desc *desc);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MEZZO_OPS_H */

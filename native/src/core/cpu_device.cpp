@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// The host processor as a device: memory from the C library, work finished when a call returns.
+#include "core/device.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
+namespace mezzo {
+namespace {
+
+// An operating system that overcommits grants more than it has and kills the process later; asking for
+// more than the machine holds is refused here instead.
+int64_t physical_bytes() {
+    static const int64_t bytes = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+    return bytes;
+}
+
+std::string processor_name() {
+    std::ifstream info("/proc/cpuinfo");
+    for (std::string line; std::getline(info, line);) {
+        const size_t colon = line.find(": ");
+        if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+    }
+    return "CPU";
+}
+
+// Under AddressSanitizer, blocks in the cache and the bytes past a tensor's last are out of bounds, and
+// fresh elements are NaN.
+#if defined(__SANITIZE_ADDRESS__)
+void unpoison(void *block, int64_t bytes) {
+    ASAN_UNPOISON_MEMORY_REGION(block, static_cast<size_t>(bytes));
+}
+void poison_for_use(void *block, int64_t bytes, int64_t block_bytes) {
+    unpoison(block, block_bytes);
+    std::memset(block, 0xff, static_cast<size_t>(block_bytes));
+    ASAN_POISON_MEMORY_REGION(static_cast<char *>(block) + bytes, static_cast<size_t>(block_bytes - bytes));
+}
+void poison_for_rest(void *block, int64_t block_bytes) {
+    ASAN_POISON_MEMORY_REGION(block, static_cast<size_t>(block_bytes));
+}
+#else
+void unpoison(void *, int64_t) {}
+void poison_for_use(void *, int64_t, int64_t) {}
+void poison_for_rest(void *, int64_t) {}
+#endif
+
+class HostMemory final : public MemorySource {
+  public:
+    void *allocate_block(int64_t bytes) noexcept override {
+        if (bytes > physical_bytes()) return nullptr;
+        return std::aligned_alloc(static_cast<size_t>(kMemoryAlignment), static_cast<size_t>(bytes));
+    }
+    void free_block(void *block, int64_t bytes) noexcept override {
+        unpoison(block, bytes);
+        std::free(block);
+    }
+    void on_use(void *block, int64_t bytes, int64_t block_bytes) noexcept override {
+        poison_for_use(block, bytes, block_bytes);
+    }
+    void on_rest(void *block, int64_t block_bytes) noexcept override { poison_for_rest(block, block_bytes); }
+};
+
+class CpuDevice final : public Device {
+  public:
+    CpuDevice() : Device({MEZZO_DEVICE_TYPE_CPU, 0}, processor_name(), std::make_unique<HostMemory>()) {}
+
+    mezzo_dtype fast_dtype() const override { return MEZZO_DTYPE_BF16; }
+    void synchronize() override {}
+
+    void copy_from_host(void *to, const void *from, int64_t bytes) override { copy_within(to, from, bytes); }
+    void copy_to_host(void *to, const void *from, int64_t bytes) override { copy_within(to, from, bytes); }
+    void copy_within(void *to, const void *from, int64_t bytes) override {
+        std::memcpy(to, from, static_cast<size_t>(bytes));
+    }
+};
+
+DeviceSearch find_cpu() {
+    DeviceSearch search;
+    search.devices.push_back(std::make_unique<CpuDevice>());
+    return search;
+}
+
+const DeviceKind cpu_kind(MEZZO_DEVICE_TYPE_CPU, find_cpu);
+
+} // namespace
+} // namespace mezzo

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// The layout of everything that crosses the ABI by value or by pointer. It is pinned: a change here is a
+// new MEZZO_ABI_VERSION.
+#include <mezzo/ops.h>
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <type_traits>
+
+namespace {
+
+template <class T>
+constexpr bool is_plain = std::is_trivially_copyable_v<T> &&std::is_standard_layout_v<T>;
+
+TEST(Abi, Enums_AreFourBytes) {
+    EXPECT_EQ(sizeof(mezzo_status), 4u);
+    EXPECT_EQ(sizeof(mezzo_dtype), 4u);
+    EXPECT_EQ(sizeof(mezzo_device_type), 4u);
+    EXPECT_EQ(sizeof(mezzo_activation), 4u);
+    EXPECT_EQ(sizeof(mezzo_linear_accumulate), 4u);
+    EXPECT_EQ(sizeof(mezzo_reduction), 4u);
+}
+
+TEST(Abi, Structs_HaveTheirPinnedSizes) {
+    EXPECT_EQ(sizeof(mezzo_device), 8u);
+    EXPECT_EQ(sizeof(mezzo_tensor), 8u);
+    EXPECT_EQ(sizeof(mezzo_memory_stats), 32u);
+    EXPECT_EQ(sizeof(mezzo_tensor_info), 96u);
+    EXPECT_EQ(sizeof(mezzo_random_desc), 24u);
+    EXPECT_EQ(sizeof(mezzo_linear_desc), 16u);
+    EXPECT_EQ(sizeof(mezzo_mse_loss_desc), 8u);
+    EXPECT_EQ(sizeof(mezzo_unscale_desc), 8u);
+    EXPECT_EQ(sizeof(mezzo_scale_update_desc), 24u);
+    EXPECT_EQ(sizeof(mezzo_adam_desc), 48u);
+}
+
+TEST(Abi, Fields_LieAtTheirPinnedOffsets) {
+    EXPECT_EQ(offsetof(mezzo_device, index), 4u);
+    EXPECT_EQ(offsetof(mezzo_memory_stats, live_tensors), 24u);
+    EXPECT_EQ(offsetof(mezzo_tensor_info, dtype), 8u);
+    EXPECT_EQ(offsetof(mezzo_tensor_info, rank), 12u);
+    EXPECT_EQ(offsetof(mezzo_tensor_info, elements), 16u);
+    EXPECT_EQ(offsetof(mezzo_tensor_info, bytes), 24u);
+    EXPECT_EQ(offsetof(mezzo_tensor_info, shape), 32u);
+    EXPECT_EQ(offsetof(mezzo_random_desc, seed), 8u);
+    EXPECT_EQ(offsetof(mezzo_linear_desc, accumulate), 8u);
+    EXPECT_EQ(offsetof(mezzo_scale_update_desc, growth_factor), 8u);
+    EXPECT_EQ(offsetof(mezzo_adam_desc, lr), 8u);
+    EXPECT_EQ(offsetof(mezzo_adam_desc, weight_decay), 40u);
+}
+
+TEST(Abi, Structs_ArePlainData) {
+    EXPECT_TRUE(is_plain<mezzo_device>);
+    EXPECT_TRUE(is_plain<mezzo_tensor>);
+    EXPECT_TRUE(is_plain<mezzo_memory_stats>);
+    EXPECT_TRUE(is_plain<mezzo_tensor_info>);
+    EXPECT_TRUE(is_plain<mezzo_random_desc>);
+    EXPECT_TRUE(is_plain<mezzo_linear_desc>);
+    EXPECT_TRUE(is_plain<mezzo_mse_loss_desc>);
+    EXPECT_TRUE(is_plain<mezzo_unscale_desc>);
+    EXPECT_TRUE(is_plain<mezzo_scale_update_desc>);
+    EXPECT_TRUE(is_plain<mezzo_adam_desc>);
+}
+
+} // namespace

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+// Every matrix product backend that this build and machine have, against the oracle and in the layer.
+#include "cpu/product.h"
+#include "cpu/linear.h"
+
+#include "core/device.h"
+#include "core/dtype.h"
+#include "support/oracle.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace mezzo::testing {
+namespace {
+
+using cpu::LinearPlan;
+using cpu::MatrixView;
+using cpu::ProductBackend;
+using cpu::ProductChoice;
+using cpu::ProductMachine;
+using cpu::ProductShape;
+using cpu::ProductTarget;
+using Kind = cpu::ProductChoice::Kind;
+
+// -------------------------------------------------------------------------------------------------------
+// Choice and plan
+// -------------------------------------------------------------------------------------------------------
+
+TEST(ProductChoice, EachMachine_GetsItsFastestBackend) {
+    const ProductMachine zen5{.avx512 = true, .avx512_bf16 = true, .onednn = true, .onednn_amx = false};
+    const ProductMachine sapphire_rapids{.avx512 = true, .avx512_bf16 = true, .onednn = true, .onednn_amx = true};
+    const ProductMachine skylake_server{.avx512 = true, .avx512_bf16 = false, .onednn = true, .onednn_amx = false};
+    const ProductMachine haswell{.avx512 = false, .avx512_bf16 = false, .onednn = true, .onednn_amx = false};
+    const ProductMachine bare{};
+    const auto choose = [](mezzo_dtype dtype, const ProductMachine &machine) {
+        return cpu::choose_product(dtype, {.m = 2, .n = 2, .k = 2}, machine);
+    };
+    EXPECT_EQ(choose(MEZZO_DTYPE_BF16, zen5), (ProductChoice{Kind::kTile, MEZZO_DTYPE_BF16}));
+    EXPECT_EQ(choose(MEZZO_DTYPE_BF16, sapphire_rapids), (ProductChoice{Kind::kOneDnn, MEZZO_DTYPE_BF16}));
+    EXPECT_EQ(choose(MEZZO_DTYPE_BF16, skylake_server), (ProductChoice{Kind::kTile, MEZZO_DTYPE_F32}));
+    EXPECT_EQ(choose(MEZZO_DTYPE_BF16, haswell), (ProductChoice{Kind::kOneDnn, MEZZO_DTYPE_F32}));
+    EXPECT_EQ(choose(MEZZO_DTYPE_BF16, bare), (ProductChoice{Kind::kPlain, MEZZO_DTYPE_F32}));
+    EXPECT_EQ(choose(MEZZO_DTYPE_F16, zen5), (ProductChoice{Kind::kTile, MEZZO_DTYPE_F32}));
+    EXPECT_EQ(choose(MEZZO_DTYPE_F32, sapphire_rapids), (ProductChoice{Kind::kTile, MEZZO_DTYPE_F32}));
+    EXPECT_EQ(choose(MEZZO_DTYPE_F32, haswell), (ProductChoice{Kind::kOneDnn, MEZZO_DTYPE_F32}));
+    EXPECT_EQ(choose(MEZZO_DTYPE_F64, haswell), (ProductChoice{Kind::kPlain, MEZZO_DTYPE_F64}));
+    EXPECT_EQ(choose(MEZZO_DTYPE_F64, zen5), (ProductChoice{Kind::kTile, MEZZO_DTYPE_F64}));
+}
+
+TEST(ProductChoice, OneRow_IsNotPacked) {
+    for (const mezzo_dtype dtype : kFloatingDTypes) {
+        const ProductChoice thin{Kind::kThin, dtype};
+        EXPECT_EQ(cpu::choose_product(dtype, {.m = 1, .n = 9, .k = 9}, cpu::product_machine()), thin);
+    }
+}
+
+TEST(ProductChoice, OneFeature_IsForTilesOrLoops) {
+    const ProductMachine with_tiles{.avx512 = true, .avx512_bf16 = true, .onednn = true, .onednn_amx = true};
+    const ProductMachine without{.avx512 = false, .avx512_bf16 = false, .onednn = true, .onednn_amx = false};
+    for (const ProductShape &shape : {ProductShape{9, 1, 9}, ProductShape{9, 9, 1}}) {
+        for (const mezzo_dtype dtype : {MEZZO_DTYPE_F32, MEZZO_DTYPE_F64, MEZZO_DTYPE_BF16}) {
+            EXPECT_EQ(cpu::choose_product(dtype, shape, with_tiles), (ProductChoice{Kind::kTile, dtype}));
+            EXPECT_EQ(cpu::choose_product(dtype, shape, without), (ProductChoice{Kind::kThin, dtype}));
+        }
+        EXPECT_EQ(cpu::choose_product(MEZZO_DTYPE_F16, shape, with_tiles),
+                  (ProductChoice{Kind::kTile, MEZZO_DTYPE_F32}));
+    }
+}
+
+TEST(LinearPlan, ManyRows_AreDividedAmongThreads) {
+    EXPECT_EQ(cpu::plan_linear({20000, 150, 150}, 2, 192), (LinearPlan{2, 1, 190}));
+    EXPECT_EQ(cpu::plan_linear({20000, 150, 150}, 1, 192), (LinearPlan{1, 1, 200}));
+}
+
+TEST(LinearPlan, FewRowsOrALargeWeight_AreDividedByColumns) {
+    EXPECT_EQ(cpu::plan_linear({64, 4096, 4096}, 4, 192), (LinearPlan{1, 4, 70}));
+    EXPECT_EQ(cpu::plan_linear({4096, 4096, 4096}, 2, 192), (LinearPlan{1, 2, 190}));
+}
+
+TEST(LinearPlan, LittleWork_StaysOnOneThread) {
+    EXPECT_EQ(cpu::plan_linear({7, 3, 5}, 8, 192), (LinearPlan{1, 1, 10}));
+}
+
+// -------------------------------------------------------------------------------------------------------
+// Products
+// -------------------------------------------------------------------------------------------------------
+
+std::vector<const ProductBackend *> backends() {
+    std::vector<const ProductBackend *> found;
+    for (const mezzo_dtype element : kFloatingDTypes) {
+        for (const ProductBackend *backend : {cpu::thin_backend(element), cpu::tile_backend(element),
+                                              cpu::onednn_backend(element), cpu::plain_backend(element)}) {
+            if (backend != nullptr) found.push_back(backend);
+        }
+    }
+    return found;
+}
+
+bool takes(const ProductBackend &backend, const ProductShape &shape) {
+    return &backend != cpu::thin_backend(backend.element()) || std::min({shape.m, shape.n, shape.k}) == 1;
+}
+
+const std::byte *data_of(const TestTensor &tensor, std::vector<uint8_t> &copy) {
+    copy = tensor.bytes();
+    return reinterpret_cast<const std::byte *>(copy.data());
+}
+
+/// Scratch memory as the layers give it.
+std::byte *scratch_of(std::vector<std::byte> &storage, int64_t bytes) {
+    storage.assign(static_cast<size_t>(bytes) + 64, std::byte{0xff}); // NaN, where it were read
+    const auto address = reinterpret_cast<uintptr_t>(storage.data());
+    return storage.data() + (64 - address % 64) % 64;
+}
+
+struct ProductCase {
+    ProductShape shape;
+    bool a_transposed;
+    bool b_transposed;
+    mezzo_dtype out;
+    bool bias;
+    bool relu;
+    bool accumulate;
+};
+
+void expect_product(const ProductBackend &backend, const ProductCase &c) {
+    const auto [m, n, k] = c.shape;
+    const mezzo_dtype element = backend.element();
+    const mezzo_dtype sum = arithmetic_of(element);
+    const std::vector<double> a = rounded(random_values(m * k, 1), element);
+    const std::vector<double> b = rounded(random_values(k * n, 2), element);
+    const std::vector<double> bias = rounded(random_values(n, 3), sum);
+    // The rows of C lie apart, and what is between them must stay.
+    const int64_t stride = n + 3;
+    const std::vector<double> before = rounded(random_values(m * stride, 4), c.out);
+
+    const Expected product = matmul(a, b, m, k, n);
+    Expected expected{before, std::vector<double>(before.size())};
+    for (int64_t i = 0; i < m * n; ++i) {
+        const auto from = static_cast<size_t>(i);
+        const auto to = static_cast<size_t>(i / n * stride + i % n);
+        const double added = c.accumulate ? before[to] : c.bias ? bias[static_cast<size_t>(i % n)] : 0;
+        expected.values[to] = product.values[from] + added;
+        expected.magnitudes[to] = product.magnitudes[from] + std::abs(added);
+        if (c.relu) expected.values[to] = std::max(0.0, expected.values[to]);
+    }
+
+    std::vector<uint8_t> a_bytes, b_bytes, bias_bytes;
+    const TestTensor a_tensor(element, {m * k}, c.a_transposed ? transposed(a, m, k) : a);
+    const TestTensor b_tensor(element, {k * n}, c.b_transposed ? transposed(b, k, n) : b);
+    const TestTensor bias_tensor(sum, {n}, bias);
+    const TestTensor c_tensor(c.out, {m * stride}, before);
+    std::vector<uint8_t> result = c_tensor.bytes();
+
+    const MatrixView a_view =
+        c.a_transposed ? MatrixView{data_of(a_tensor, a_bytes), 1, m} : MatrixView{data_of(a_tensor, a_bytes), k, 1};
+    const MatrixView b_view =
+        c.b_transposed ? MatrixView{data_of(b_tensor, b_bytes), 1, k} : MatrixView{data_of(b_tensor, b_bytes), n, 1};
+    std::vector<std::byte> left_storage, right_storage;
+    const auto left =
+        backend.pack_left(a_view, m, k, scratch_of(left_storage, backend.left_bytes(c.a_transposed, m, k)));
+    const auto right = backend.pack_right(b_view, k, n, scratch_of(right_storage, backend.right_bytes(k, n)));
+    const ProductTarget target{.data = reinterpret_cast<std::byte *>(result.data()),
+                               .row_stride = stride,
+                               .dtype = c.out,
+                               .bias = c.bias ? data_of(bias_tensor, bias_bytes) : nullptr,
+                               .relu = c.relu,
+                               .accumulate = c.accumulate};
+    backend.multiply(target, left, right, c.shape, {});
+    EXPECT_EQ(mezzo_tensor_write(c_tensor, result.data(), static_cast<int64_t>(result.size())), MEZZO_STATUS_OK);
+    EXPECT_TRUE(is_near(c_tensor.values(), expected, {.stored = c.out, .arithmetic = sum, .operations = k + 1}))
+        << backend.name() << " " << dtype_name(element) << " " << m << "x" << n << "x" << k << " transposed "
+        << c.a_transposed << c.b_transposed << " out " << dtype_name(c.out) << " bias " << c.bias << " relu " << c.relu
+        << " accumulate " << c.accumulate;
+}
+
+TEST(Products, EachBackend_MatchesOracle) {
+    const std::vector<ProductShape> shapes = {{1, 1, 1},   {5, 80, 2},   {6, 64, 7},    {9, 48, 16},  {17, 31, 33},
+                                              {3, 16, 5},  {40, 161, 9}, {150, 150, 8}, {1, 70, 19},  {70, 1, 19},
+                                              {30, 70, 1}, {1, 300, 1},  {8, 97, 40},   {11, 250, 12}};
+    for (const ProductBackend *backend : backends()) {
+        const mezzo_dtype element = backend->element();
+        for (const ProductShape &shape : shapes) {
+            if (!takes(*backend, shape)) continue;
+            for (const bool b_transposed : {false, true}) {
+                for (const mezzo_dtype out : {element, arithmetic_of(element)}) {
+                    expect_product(*backend, {shape, false, b_transposed, out, false, false, false});
+                    expect_product(*backend, {shape, false, b_transposed, out, true, true, false});
+                }
+                for (const bool a_transposed : {false, true}) {
+                    expect_product(*backend,
+                                   {shape, a_transposed, b_transposed, arithmetic_of(element), false, false, true});
+                }
+            }
+        }
+    }
+}
+
+// -------------------------------------------------------------------------------------------------------
+// The layer on each backend
+// -------------------------------------------------------------------------------------------------------
+
+TEST(Products, EachBackend_ServesTheLayer) {
+    constexpr int64_t kRows = 70, kIn = 35, kOut = 21;
+    Allocator &memory = require_device({}).memory();
+    for (const mezzo_dtype dtype : kFloatingDTypes) {
+        const auto data = [&](int64_t count, uint64_t seed) { return rounded(random_values(count, seed), dtype); };
+        const std::vector<double> x = data(kRows * kIn, 1), w = data(kOut * kIn, 2), g = data(kRows * kOut, 3);
+        for (const ProductBackend *backend : backends()) {
+            const bool reads = backend->element() == dtype ||
+                               (arithmetic_of(dtype) != dtype && backend->element() == arithmetic_of(dtype));
+            if (!reads || !takes(*backend, {kRows, kOut, kIn})) continue;
+            SCOPED_TRACE(std::string(backend->name()) + " for " + dtype_name(dtype));
+            std::vector<uint8_t> x_bytes, w_bytes, g_bytes, bytes;
+            const std::byte *x_data = data_of(TestTensor(dtype, {kRows, kIn}, x), x_bytes);
+            const std::byte *w_data = data_of(TestTensor(dtype, {kOut, kIn}, w), w_bytes);
+            data_of(TestTensor(dtype, {kRows, kOut}, g), g_bytes);
+            const auto expect = [&](const auto &layer, const Shape &shape, const Expected &expected, int64_t terms) {
+                run_linear(layer, *backend, memory);
+                const TestTensor result(dtype, shape);
+                EXPECT_EQ(mezzo_tensor_write(result, bytes.data(), static_cast<int64_t>(bytes.size())),
+                          MEZZO_STATUS_OK);
+                EXPECT_TRUE(is_near(result.values(), expected,
+                                    {.stored = dtype, .arithmetic = arithmetic_of(dtype), .operations = terms + 1}));
+            };
+            const auto output = [&](const Shape &shape) {
+                bytes.assign(static_cast<size_t>(elements_of(shape) * dtype_size(dtype)), 0);
+                return cpu::LinearTensor{reinterpret_cast<std::byte *>(bytes.data()), dtype};
+            };
+            cpu::LinearForward forward{};
+            forward.sizes = {kRows, kIn, kOut};
+            forward.dtype = dtype;
+            forward.input = x_data;
+            forward.weight = w_data;
+            forward.out = output({kRows, kOut});
+            expect(forward, {kRows, kOut}, matmul(x, transposed(w, kOut, kIn), kRows, kIn, kOut), kIn);
+
+            cpu::LinearBackward backward{};
+            backward.sizes = {kRows, kIn, kOut};
+            backward.dtype = dtype;
+            backward.grad_output = {reinterpret_cast<std::byte *>(g_bytes.data()), dtype};
+            backward.input = x_data;
+            backward.weight = w_data;
+            backward.grad_input = output({kRows, kIn});
+            expect(backward, {kRows, kIn}, matmul(g, w, kRows, kOut, kIn), kOut);
+            backward.grad_input = {};
+            backward.grad_weight = output({kOut, kIn});
+            expect(backward, {kOut, kIn}, matmul(transposed(g, kRows, kOut), x, kOut, kRows, kIn), kRows);
+        }
+    }
+}
+
+} // namespace
+} // namespace mezzo::testing

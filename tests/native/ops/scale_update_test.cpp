@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+#include <mezzo/ops.h>
+
+#include <cmath>
+#include <string_view>
+
+#include "support/status.h"
+#include "support/tensor.h"
+
+namespace mezzo::testing {
+namespace {
+
+/// A dynamic loss scale on its way through training.
+class ScaleUpdate : public ::testing::Test {
+  protected:
+    void start(double scale, double tracker = 0) {
+        scale_.write({scale});
+        tracker_.write({tracker});
+    }
+
+    /// One step, with Inf or without.
+    void step(bool found) {
+        found_inf_.write({found ? 1.0 : 0.0});
+        const mezzo_tensor handle = found_inf_;
+        ASSERT_OK(mezzo_scale_update(scale_, tracker_, &handle, 1, &desc_));
+    }
+
+    mezzo_scale_update_desc desc_ = {sizeof(mezzo_scale_update_desc), 2000, 2, 0.5};
+    TestTensor scale_ = TestTensor::scalar(MEZZO_DTYPE_F32, 65536);
+    TestTensor tracker_ = TestTensor::scalar(MEZZO_DTYPE_I32, 0);
+    TestTensor found_inf_ = TestTensor::scalar(MEZZO_DTYPE_F32, 0);
+};
+
+TEST_F(ScaleUpdate, FollowsPyTorchsTrace) {
+    constexpr std::string_view kSteps = "..X....XX...X.XX.X......";
+    const std::vector<double> expected = {1024, 1024, 512, 512, 512, 1024, 1024, 512, 256, 256, 256, 512,
+                                          256,  256,  128, 64,  64,  32,   32,   32,  64,  64,  64,  128};
+    start(1024);
+    desc_.growth_interval = 3;
+    for (size_t i = 0; i < kSteps.size(); ++i) {
+        step(kSteps[i] == 'X');
+        EXPECT_EQ(scale_.item(), expected[i]) << "after step " << i;
+    }
+}
+
+TEST_F(ScaleUpdate, GrowsFirstAfterTheDefaultInterval) {
+    const mezzo_tensor handle = found_inf_;
+    for (int i = 0; i < 1999; ++i) ASSERT_OK(mezzo_scale_update(scale_, tracker_, &handle, 1, nullptr));
+    EXPECT_EQ(scale_.item(), 65536);
+    EXPECT_EQ(tracker_.item(), 1999);
+    ASSERT_OK(mezzo_scale_update(scale_, tracker_, &handle, 1, nullptr));
+    EXPECT_EQ(scale_.item(), 131072);
+    EXPECT_EQ(tracker_.item(), 0);
+}
+
+TEST_F(ScaleUpdate, StopsGrowingBeforeInfAndResetsTheTracker) {
+    start(0x1p126);
+    desc_.growth_interval = 2;
+    for (int i = 0; i < 2; ++i) step(false);
+    EXPECT_EQ(scale_.item(), 0x1p127);
+    for (int i = 0; i < 2; ++i) step(false);
+    EXPECT_EQ(scale_.item(), 0x1p127);
+    EXPECT_EQ(tracker_.item(), 0);
+}
+
+TEST_F(ScaleUpdate, BacksOffThroughSubnormalsToZeroAndStaysThere) {
+    for (int i = 0; i < 165; ++i) step(true);
+    EXPECT_EQ(scale_.item(), 0x1p-149);
+    step(true);
+    EXPECT_EQ(scale_.item(), 0);
+    desc_.growth_interval = 1;
+    step(false);
+    EXPECT_EQ(scale_.item(), 0);
+}
+
+TEST_F(ScaleUpdate, RoundsTheProductOnce) {
+    start(3);
+    desc_.backoff_factor = 0.1;
+    step(true);
+    EXPECT_EQ(scale_.item(), rounded({3 * 0.1}, MEZZO_DTYPE_F32)[0]);
+}
+
+TEST_F(ScaleUpdate, NeverMeetsAnIntervalLoweredBelowTheTracker) {
+    start(1024, 50);
+    desc_.growth_interval = 10;
+    for (int i = 0; i < 1000; ++i) step(false);
+    EXPECT_EQ(scale_.item(), 1024);
+    EXPECT_EQ(tracker_.item(), 1050);
+    start(1024, 2147483647);
+    step(false);
+    EXPECT_EQ(tracker_.item(), 2147483647) << "the tracker does not overflow";
+}
+
+TEST_F(ScaleUpdate, CountsAnyOptimizersInfAndNaN) {
+    const TestTensor clean = TestTensor::scalar(MEZZO_DTYPE_F32, 0);
+    for (const double found : {1.0, 2.0, static_cast<double>(NAN)}) {
+        const TestTensor last = TestTensor::scalar(MEZZO_DTYPE_F32, found);
+        const mezzo_tensor handles[] = {clean, clean, last};
+        start(1024, 5);
+        ASSERT_OK(mezzo_scale_update(scale_, tracker_, handles, 2, nullptr));
+        EXPECT_EQ(scale_.item(), 1024);
+        EXPECT_EQ(tracker_.item(), 6);
+        ASSERT_OK(mezzo_scale_update(scale_, tracker_, handles, 3, nullptr));
+        EXPECT_EQ(scale_.item(), 512);
+        EXPECT_EQ(tracker_.item(), 0);
+    }
+}
+
+TEST_F(ScaleUpdate, RejectsBadArguments) {
+    const mezzo_tensor found = found_inf_;
+    const TestTensor wide = TestTensor::scalar(MEZZO_DTYPE_F64, 1);
+    const TestTensor vector(MEZZO_DTYPE_F32, {1}, {1});
+    EXPECT_FAILS(mezzo_scale_update({}, tracker_, &found, 1, nullptr), INVALID_HANDLE,
+                 "scale_update: scale is the null tensor");
+    EXPECT_FAILS(mezzo_scale_update(scale_, {}, &found, 1, nullptr), INVALID_HANDLE,
+                 "scale_update: growth_tracker is the null tensor");
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, nullptr, 1, nullptr), INVALID_ARGUMENT,
+                 "scale_update: found_infs is a null pointer");
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, &found, 0, nullptr), INVALID_ARGUMENT,
+                 "scale_update: count is 0, expected at least 1");
+    EXPECT_FAILS(mezzo_scale_update(wide, tracker_, &found, 1, nullptr), DTYPE_MISMATCH,
+                 "scale_update: scale is f64[], expected dtype f32");
+    EXPECT_FAILS(mezzo_scale_update(vector, tracker_, &found, 1, nullptr), SHAPE_MISMATCH,
+                 "scale_update: scale is f32[1], expected f32[]");
+    EXPECT_FAILS(mezzo_scale_update(scale_, found_inf_, &found, 1, nullptr), DTYPE_MISMATCH,
+                 "scale_update: growth_tracker is f32[], expected dtype i32");
+    const mezzo_tensor wide_handle = wide;
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, &wide_handle, 1, nullptr), DTYPE_MISMATCH,
+                 "scale_update: found_infs[0] is f64[], expected dtype f32");
+    EXPECT_FAILS(mezzo_scale_update(found_inf_, tracker_, &found, 1, nullptr), INVALID_ARGUMENT,
+                 "scale_update: scale shares memory with found_infs[0], expected separate tensors");
+    const auto fails = [&](const char *text) {
+        EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, &found, 1, &desc_), INVALID_ARGUMENT, text);
+        desc_ = {sizeof(mezzo_scale_update_desc), 2000, 2, 0.5};
+    };
+    desc_.struct_size = 4;
+    fails("scale_update: desc.struct_size is 4, expected 24");
+    desc_.growth_interval = 0;
+    fails("scale_update: desc.growth_interval is 0, expected at least 1");
+    desc_.growth_factor = INFINITY;
+    fails("scale_update: desc.growth_factor is inf, expected a finite number above 0");
+    desc_.backoff_factor = 0;
+    fails("scale_update: desc.backoff_factor is 0, expected a finite number above 0");
+    EXPECT_EQ(scale_.item(), 65536) << "a failed call changes nothing";
+}
+
+} // namespace
+} // namespace mezzo::testing

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+// References in f64, written for clarity alone, and the data that ops are fed with.
+#pragma once
+
+#include "support/tensor.h"
+#include "support/tolerance.h"
+
+#include <functional>
+
+namespace mezzo::testing {
+
+/// Deterministic numbers in [low, high), not rounded to any dtype.
+std::vector<double> random_values(int64_t count, uint64_t seed, double low = -1, double high = 1);
+
+/// Shapes that every elementwise op must get right: scalar, one element, ragged around the widths of
+/// vectors, enough for several threads, high rank.
+const std::vector<Shape> &elementwise_shapes();
+
+/// Zeros of both signs, smallest and largest numbers, Inf of both signs and NaN of a floating dtype.
+std::vector<double> special_values(mezzo_dtype dtype);
+
+/// The matrix product a[m, k] b[k, n], with the sum of the magnitudes of the terms of each element.
+Expected matmul(const std::vector<double> &a, const std::vector<double> &b, int64_t m, int64_t k, int64_t n);
+
+std::vector<double> transposed(const std::vector<double> &matrix, int64_t rows, int64_t columns);
+
+/// Gradient of `function` at `point` by central differences in f64.
+std::vector<double> finite_difference(const std::function<double(const std::vector<double> &)> &function,
+                                      std::vector<double> point);
+
+} // namespace mezzo::testing
