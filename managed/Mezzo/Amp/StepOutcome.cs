@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+namespace Mezzo;
+
+/// <summary>Whether an optimizer step changed the parameters.</summary>
+public enum StepOutcome
+{
+    /// <summary>The parameters were updated.</summary>
+    Applied = 0,
+
+    /// <summary>The parameters were left as they were.</summary>
+    Skipped = 1,
+}
+
+/// <summary>Why an optimizer step was skipped.</summary>
+public enum SkipReason
+{
+    /// <summary>It was not.</summary>
+    None = 0,
+
+    /// <summary>A gradient held Inf or NaN.</summary>
+    NonFiniteGradients = 1,
+
+    /// <summary>No parameter of the optimizer had a gradient.</summary>
+    NoGradients = 2,
+}
+
+/// <summary>What <see cref="GradScaler.Step"/> did.</summary>
+/// <param name="Outcome">Applied or skipped.</param>
+/// <param name="Reason">Why it was skipped.</param>
+/// <param name="Scale">The loss scale that the gradients were computed at.</param>
+public readonly record struct ScalerStepResult(StepOutcome Outcome, SkipReason Reason, double Scale);

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+namespace Mezzo.Autograd;
+
+/// <summary>Runs the ops that led to a tensor backwards, in reverse order of their recording.</summary>
+internal static class BackwardPass
+{
+    /// <param name="root">Tensor to differentiate.</param>
+    /// <param name="gradient">Gradient of the root, taken over.</param>
+    /// <param name="retainGraph">Whether the saved tensors stay for another pass.</param>
+    public static void Run(Tensor root, Tensor gradient, bool retainGraph)
+    {
+        root.GradientSlot.Add(gradient);
+        if (root.Producer is null)
+        {
+            return;
+        }
+
+        var operations = Reachable(root.Producer);
+        try
+        {
+            foreach (var operation in operations)
+            {
+                using var gradOutput = operation.OutputGradient.Take();
+                if (gradOutput is not null)
+                {
+                    operation.RunBackward(gradOutput);
+                }
+
+                if (!retainGraph)
+                {
+                    operation.Release();
+                }
+            }
+        }
+        finally
+        {
+            // Empty already, unless an op threw.
+            foreach (var operation in operations)
+            {
+                operation.OutputGradient.Clear();
+            }
+        }
+    }
+
+    private static List<Operation> Reachable(Operation root)
+    {
+        var seen = new HashSet<Operation> { root };
+        var operations = new List<Operation> { root };
+        for (int next = 0; next < operations.Count; next++)
+        {
+            foreach (var producer in operations[next].Producers)
+            {
+                if (seen.Add(producer))
+                {
+                    operations.Add(producer);
+                }
+            }
+        }
+
+        operations.Sort((a, b) => b.Sequence.CompareTo(a.Sequence));
+        return operations;
+    }
+}

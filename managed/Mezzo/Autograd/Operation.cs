@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+namespace Mezzo.Autograd;
+
+/// <summary>
+/// One application of an op: computes an output from inputs, and afterwards stands for it on the tape.
+/// Every op derives its own, in one file with its public method, and declares there how autocast and
+/// checkpointing treat it.
+/// </summary>
+internal abstract class Operation
+{
+    private static long _nextSequence;
+    private readonly List<Tensor> _saved = [];
+    private Tensor?[] _inputs = [];
+    private bool _released;
+
+    /// <summary>The op's name, as in the C ABI.</summary>
+    public abstract string Name { get; }
+
+    /// <summary>What autocast does to the inputs.</summary>
+    public virtual CastPolicy CastPolicy => CastPolicy.AsIs;
+
+    /// <summary>Whether checkpointing should rather recompute the output than store it.</summary>
+    public virtual RecomputeClass RecomputeClass => RecomputeClass.Cheap;
+
+    /// <summary>Position on the tape: an op comes after those that made its inputs.</summary>
+    internal long Sequence { get; private set; }
+
+    /// <summary>The gradient of the output while a backward pass runs.</summary>
+    internal GradientSlot OutputGradient { get; private set; } = null!;
+
+    /// <summary>The ops whose outputs this one took, as far as their gradients are wanted.</summary>
+    internal IEnumerable<Operation> Producers =>
+        from input in _inputs where input?.Producer is not null select input.Producer;
+
+    /// <summary>
+    /// Runs an op: casts its inputs as autocast demands, computes the output, and records the op when
+    /// an input needs a gradient.
+    /// </summary>
+    internal static Tensor Apply(Operation operation, params ReadOnlySpan<Tensor?> inputs)
+    {
+        operation._inputs = Autocast.CastInputs(operation, inputs);
+        var output = operation.Forward();
+        if (NoGrad.IsRecording && Array.Exists(operation._inputs, input => input is { RequiresGrad: true }))
+        {
+            operation.Sequence = Interlocked.Increment(ref _nextSequence);
+            operation.OutputGradient = new GradientSlot(output, isLeaf: false);
+            output.Record(operation);
+        }
+        else
+        {
+            operation.Release();
+        }
+
+        for (int i = 0; i < inputs.Length; i++)
+        {
+            if (operation._inputs[i] != inputs[i])
+            {
+                operation._inputs[i]!.FreeIfUnused();
+            }
+        }
+
+        return output;
+    }
+
+    /// <summary>Whether autocast casts an input. Ops override it for inputs that are better left alone.</summary>
+    internal virtual bool CastsInput(int index) => true;
+
+    /// <summary>Computes the gradients of the inputs from that of the output.</summary>
+    internal void RunBackward(Tensor gradOutput)
+    {
+        if (_released)
+        {
+            throw new InvalidOperationException(
+                $"Trying to backward through the graph a second time: the values that {Name} saved were freed by the first Backward(). " +
+                "Specify retainGraph: true there if you need to backward through the graph again.");
+        }
+
+        Backward(gradOutput);
+    }
+
+    /// <summary>Lets go of the saved tensors, and frees those that nobody else needs.</summary>
+    internal void Release()
+    {
+        _released = true;
+        foreach (var tensor in _saved)
+        {
+            tensor.SaveCount--;
+            tensor.FreeIfUnused();
+        }
+
+        _saved.Clear();
+    }
+
+    /// <summary>Computes the output from the inputs and saves what the backward pass needs.</summary>
+    protected abstract Tensor Forward();
+
+    /// <summary>Writes or adds the gradients of those inputs for which <see cref="NeedsGradient"/> holds.</summary>
+    /// <param name="gradOutput">Gradient of the output; freed by the caller afterwards.</param>
+    protected abstract void Backward(Tensor gradOutput);
+
+    /// <summary>An input, after autocast.</summary>
+    protected Tensor Input(int index) => _inputs[index]!;
+
+    /// <summary>An input that may be absent.</summary>
+    protected Tensor? OptionalInput(int index) => _inputs[index];
+
+    /// <summary>Keeps a tensor for the backward pass.</summary>
+    protected SavedTensor Save(Tensor tensor)
+    {
+        tensor.SaveCount++;
+        _saved.Add(tensor);
+        return new SavedTensor(tensor, Name);
+    }
+
+    /// <summary>Whether the gradient of an input is wanted.</summary>
+    protected bool NeedsGradient(int index) => _inputs[index] is { RequiresGrad: true };
+
+    /// <summary>A buffer to write the gradient of an input to, or to add it to; null when it is not wanted.</summary>
+    protected GradientBuffer? LendGradient(int index) => NeedsGradient(index) ? Input(index).GradientSlot.Lend() : null;
+
+    /// <summary>Adds a gradient made by this op and gives it away.</summary>
+    protected void AddGradient(int index, Tensor gradient) => Input(index).GradientSlot.Add(gradient);
+
+    /// <summary>Adds the output's gradient, or a part of it, unchanged.</summary>
+    protected void PassGradient(int index, Tensor gradient) => Input(index).GradientSlot.AddShared(gradient);
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+using System.Globalization;
+using Mezzo.Native;
+
+namespace Mezzo;
+
+/// <summary>Kind of a device.</summary>
+public enum DeviceType
+{
+    /// <summary>The host processor.</summary>
+    Cpu = 0,
+
+    /// <summary>An NVIDIA GPU.</summary>
+    Cuda = 1,
+}
+
+/// <summary>Memory of one device, in bytes of tensors rounded up to multiples of 64.</summary>
+/// <param name="CurrentBytes">Bytes of live tensors and of scratch memory in use now.</param>
+/// <param name="PeakBytes">Largest <paramref name="CurrentBytes"/> since the last <see cref="Device.ResetPeakMemory"/>.</param>
+/// <param name="CachedBytes">Bytes freed by tensors and kept for the next ones.</param>
+/// <param name="LiveTensors">Number of tensors not yet freed, views included.</param>
+public readonly record struct MemoryStats(long CurrentBytes, long PeakBytes, long CachedBytes, long LiveTensors);
+
+/// <summary>A device that holds tensors and runs ops. The default value is the CPU.</summary>
+/// <param name="Type">Kind of the device.</param>
+/// <param name="Index">Ordinal among the devices of that kind, from 0.</param>
+public readonly record struct Device(DeviceType Type, int Index)
+{
+    /// <summary>The host processor.</summary>
+    public static Device Cpu => default;
+
+    /// <summary>Whether this machine has the device.</summary>
+    public bool IsAvailable => Index >= 0 && Index < Count(Type);
+
+    /// <summary>The device's name, such as the processor's model.</summary>
+    /// <exception cref="MezzoException">The device does not exist.</exception>
+    public string Name => Calls.DeviceName(Id);
+
+    /// <summary>The 16-bit type in which the device multiplies matrices fastest.</summary>
+    /// <exception cref="MezzoException">The device does not exist.</exception>
+    public DType FastHalf => (DType)Calls.DeviceFastDType(Id);
+
+    /// <summary>The device's memory statistics.</summary>
+    /// <exception cref="MezzoException">The device does not exist.</exception>
+    public MemoryStats Memory
+    {
+        get
+        {
+            var stats = Calls.MemoryStatsGet(Id);
+            return new MemoryStats(stats.CurrentBytes, stats.PeakBytes, stats.CachedBytes, stats.LiveTensors);
+        }
+    }
+
+    internal MezzoDevice Id => new() { Type = (MezzoDeviceType)Type, Index = Index };
+
+    /// <summary>The NVIDIA GPU with the given ordinal.</summary>
+    public static Device Cuda(int index = 0) => new(DeviceType.Cuda, index);
+
+    /// <summary>Number of usable devices of a kind.</summary>
+    public static int Count(DeviceType type) => Calls.DeviceCount((MezzoDeviceType)type);
+
+    /// <summary>One sentence saying why there is no device of a kind; empty when there is one.</summary>
+    public static string MissingReason(DeviceType type) => Calls.DeviceMissingReason((MezzoDeviceType)type);
+
+    /// <summary>Reads "cpu", "cuda" (the first GPU) or "cuda:1".</summary>
+    /// <exception cref="FormatException">The text is none of these.</exception>
+    public static Device Parse(string text)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        string[] parts = text.Split(':');
+        int index = 0;
+        bool wellFormed = parts.Length == 1
+            || (parts.Length == 2 && int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out index));
+        return (wellFormed, parts[0]) switch
+        {
+            (true, "cpu") when index == 0 => Cpu,
+            (true, "cuda") => Cuda(index),
+            _ => throw new FormatException($"'{text}' is not a device; expected cpu, cuda or cuda:N."),
+        };
+    }
+
+    /// <summary>Sets <see cref="MemoryStats.PeakBytes"/> to <see cref="MemoryStats.CurrentBytes"/>.</summary>
+    public void ResetPeakMemory() => Calls.MemoryPeakReset(Id);
+
+    /// <summary>Limits <see cref="MemoryStats.CurrentBytes"/>; 0 lifts the limit.</summary>
+    public void SetMemoryLimit(long bytes) => Calls.MemoryLimitSet(Id, bytes);
+
+    /// <summary>Gives memory that is cached for coming tensors back to the system.</summary>
+    public void TrimMemory() => Calls.MemoryTrim(Id);
+
+    /// <summary>Waits until all work issued to the device has finished.</summary>
+    public void Synchronize() => Calls.DeviceSynchronize(Id);
+
+    /// <inheritdoc/>
+    public override string ToString() =>
+        Type == DeviceType.Cpu ? "cpu" : string.Create(CultureInfo.InvariantCulture, $"cuda:{Index}");
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+namespace Mezzo;
+
+/// <summary>A part of a model: parameters, and the modules it is made of.</summary>
+/// <remarks>
+/// Disposing of a module frees its parameters and those of the modules it is made of. One that is not
+/// disposed of is freed when it is collected, which may be late for a model of many bytes.
+/// </remarks>
+public abstract class Module : IDisposable
+{
+    private readonly List<(string Name, Parameter Parameter)> _parameters = [];
+    private readonly List<(string Name, Module Module)> _children = [];
+
+    /// <summary>
+    /// Whether the module keeps no reference to what it takes and gives after its forward pass, so that a
+    /// <see cref="Sequential"/> may free what flows between it and another such module.
+    /// </summary>
+    internal virtual bool KeepsNoTensor => false;
+
+    /// <summary>The parameters of this module and of those it is made of, in order of registration.</summary>
+    public IEnumerable<Parameter> Parameters() => NamedParameters().Select(named => named.Parameter);
+
+    /// <summary>
+    /// The parameters with their names, the path of modules joined by dots: "trunk.0.weight". One that is
+    /// used in several places appears once, under its first name.
+    /// </summary>
+    public IEnumerable<(string Name, Parameter Parameter)> NamedParameters() =>
+        _parameters.Concat(
+            from child in _children
+            from named in child.Module.NamedParameters()
+            select (Name: $"{child.Name}.{named.Name}", named.Parameter)).DistinctBy(named => named.Parameter);
+
+    /// <summary>Overwrites all parameters with those of a module of the same structure.</summary>
+    /// <exception cref="ArgumentException">A name, shape, dtype or device differs.</exception>
+    public void CopyParametersFrom(Module source)
+    {
+        ArgumentNullException.ThrowIfNull(source);
+        var (own, given) = (NamedParameters().ToArray(), source.NamedParameters().ToArray());
+        var ownNames = own.Select(Describe).ToArray();
+        var givenNames = given.Select(Describe).ToArray();
+        if (!ownNames.SequenceEqual(givenNames))
+        {
+            string odd = ownNames.Except(givenNames).Concat(givenNames.Except(ownNames)).First();
+            throw new ArgumentException($"The modules differ in the parameter {odd}.", nameof(source));
+        }
+
+        foreach (var (to, from) in own.Zip(given))
+        {
+            to.Parameter.CopyFrom(from.Parameter);
+        }
+    }
+
+    /// <summary>Frees the parameters and their gradients.</summary>
+    public void Dispose()
+    {
+        Dispose(disposing: true);
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Frees what the module holds; a derived module that holds more than parameters and modules adds to it.</summary>
+    /// <param name="disposing">Always true: the module itself has nothing to finalise.</param>
+    protected virtual void Dispose(bool disposing)
+    {
+        foreach (var (_, parameter) in _parameters)
+        {
+            parameter.Dispose();
+        }
+
+        foreach (var (_, child) in _children)
+        {
+            child.Dispose();
+        }
+    }
+
+    /// <summary>Adds a parameter under a name.</summary>
+    /// <returns>The parameter.</returns>
+    protected Parameter Register(string name, Parameter parameter)
+    {
+        CheckName(name);
+        _parameters.Add((name, parameter));
+        return parameter;
+    }
+
+    /// <summary>Adds a module under a name.</summary>
+    /// <returns>The module.</returns>
+    protected T Register<T>(string name, T module)
+        where T : Module
+    {
+        ArgumentNullException.ThrowIfNull(module);
+        CheckName(name);
+        _children.Add((name, module));
+        return module;
+    }
+
+    private static string Describe((string Name, Parameter Parameter) named) => $"{named.Name} {named.Parameter.Description}";
+
+    private void CheckName(string name)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        if (name.Contains('.', StringComparison.Ordinal))
+        {
+            throw new ArgumentException($"The name '{name}' contains a dot, which separates the names of modules.", nameof(name));
+        }
+
+        if (_parameters.Exists(p => p.Name == name) || _children.Exists(c => c.Name == name))
+        {
+            throw new ArgumentException($"The module already has a part named '{name}'.", nameof(name));
+        }
+    }
+}
+
+/// <summary>A module that computes an output from an input.</summary>
+/// <typeparam name="TInput">What it takes: a tensor, or a tuple of them.</typeparam>
+/// <typeparam name="TOutput">What it gives: a tensor, or a tuple of them.</typeparam>
+public abstract class Module<TInput, TOutput> : Module
+{
+    /// <summary>Computes the output.</summary>
+    public abstract TOutput Forward(TInput input);
+}

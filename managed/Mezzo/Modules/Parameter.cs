@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+using Mezzo.Native;
+
+namespace Mezzo;
+
+/// <summary>
+/// A tensor that a module learns. It belongs to no <see cref="TensorScope"/>, requires a gradient, and
+/// keeps a 16-bit copy of itself for autocast, which the optimizer writes in the pass that updates it.
+/// </summary>
+public sealed class Parameter : Tensor
+{
+    private readonly Dictionary<DType, LowPrecision> _copies = [];
+    private LowPrecision? _latest;
+
+    /// <summary>Creates a parameter of undefined elements.</summary>
+    /// <param name="shape">Dimensions.</param>
+    /// <param name="dtype">Float32 or Float64.</param>
+    /// <param name="device">Where to allocate.</param>
+    /// <exception cref="ArgumentException"><paramref name="dtype"/> is neither f32 nor f64.</exception>
+    public Parameter(ReadOnlySpan<long> shape, DType dtype = DType.Float32, Device device = default)
+        : base(Create(shape, dtype, device), shape.ToArray(), dtype, device)
+    {
+        RequiresGrad = true;
+    }
+
+    /// <summary>Overwrites the elements with uniform random numbers in [-bound, bound).</summary>
+    internal void FillUniform(double bound, RandomSource? random)
+    {
+        Calls.RandomUniform(Handle, -bound, bound, (random ?? RandomSource.Default).Next());
+        MarkChanged();
+    }
+
+    /// <summary>The elements in a 16-bit dtype. Cast anew only if they changed other than by an optimizer's step.</summary>
+    internal Tensor LowPrecisionCopy(DType dtype)
+    {
+        if (!_copies.TryGetValue(dtype, out _latest))
+        {
+            _latest = new LowPrecision(AllocateOwned(Shape, dtype, Device));
+            _latest.Tensor.GradientOwner = this;
+            _copies.Add(dtype, _latest);
+        }
+
+        if (_latest.OfVersion != Version)
+        {
+            Calls.CastForward(_latest.Tensor.Handle, Handle);
+            _latest.MarkWritten(Version);
+        }
+
+        return _latest.Tensor;
+    }
+
+    /// <summary>The copy, of the dtype asked for last, that an optimizer must write with the elements; the null tensor when there is none.</summary>
+    internal MezzoTensor CopyHandle => _latest?.Tensor.Handle ?? default;
+
+    /// <summary>Notes that an optimizer wrote the elements and the copy, or, when it skipped the step, neither.</summary>
+    internal void MarkStepped()
+    {
+        bool wasCurrent = _latest?.OfVersion == Version;
+        MarkChanged();
+        if (wasCurrent)
+        {
+            _latest!.MarkWritten(Version);
+        }
+    }
+
+    /// <inheritdoc/>
+    private protected override void FreeAttached()
+    {
+        base.FreeAttached();
+        foreach (var copy in _copies.Values)
+        {
+            copy.Tensor.Dispose();
+        }
+    }
+
+    private static MezzoTensor Create(ReadOnlySpan<long> shape, DType dtype, Device device) =>
+        dtype is DType.Float32 or DType.Float64
+            ? AllocateHandle(shape, dtype, device)
+            : throw new ArgumentException($"A parameter is f32 or f64, got {dtype.ShortName()}; autocast makes the 16-bit copies.", nameof(dtype));
+
+    /// <summary>A copy, and the version of the parameter that it is a copy of.</summary>
+    private sealed class LowPrecision(Tensor tensor)
+    {
+        public Tensor Tensor { get; } = tensor;
+
+        public int OfVersion { get; private set; } = -1;
+
+        public void MarkWritten(int version)
+        {
+            Tensor.MarkChanged();
+            OfVersion = version;
+        }
+    }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+using Mezzo.Autograd;
+using Mezzo.Native;
+
+namespace Mezzo;
+
+public partial class Tensor
+{
+    /// <summary>The tensor times a number.</summary>
+    public static Tensor operator *(Tensor tensor, double factor) => tensor.Scale(factor);
+
+    /// <inheritdoc cref="op_Multiply(Tensor, double)"/>
+    public static Tensor operator *(double factor, Tensor tensor) => tensor.Scale(factor);
+
+    /// <summary>The tensor times a number on the host and, if given, one on the device.</summary>
+    /// <param name="factor">Known on the host.</param>
+    /// <param name="deviceFactor">A scalar of f32 or f64 through which no gradient flows, such as a loss scale.</param>
+    public Tensor Scale(double factor, Tensor? deviceFactor = null) =>
+        Operation.Apply(new ScaleOperation(factor, deviceFactor), this);
+}
+
+/// <summary>Product with a number. The gradient is the output's gradient times the same number.</summary>
+internal sealed class ScaleOperation(double factor, Tensor? deviceFactor) : Operation
+{
+    private SavedTensor? _deviceFactor;
+
+    public override string Name => "scale";
+
+    protected override Tensor Forward()
+    {
+        var input = Input(0);
+        var output = Tensor.Allocate(input.Shape, input.DType, input.Device);
+        Calls.ScaleForward(output.Handle, input.Handle, factor, deviceFactor?.Handle ?? default);
+        _deviceFactor = deviceFactor is null ? null : Save(deviceFactor);
+        return output;
+    }
+
+    protected override void Backward(Tensor gradOutput)
+    {
+        var gradInput = Tensor.AllocateOwned(gradOutput.Shape, gradOutput.DType, gradOutput.Device);
+        Calls.ScaleForward(gradInput.Handle, gradOutput.Handle, factor, _deviceFactor?.Value.Handle ?? default);
+        AddGradient(0, gradInput);
+    }
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+using Mezzo.Native;
+
+namespace Mezzo;
+
+/// <summary>
+/// A seed and a count of draws. Every draw of random numbers takes the next stream, so a program that
+/// makes the same draws in the same order gets the same numbers, on every device and thread count.
+/// </summary>
+/// <param name="seed">Names the experiment.</param>
+public sealed class RandomSource(ulong seed)
+{
+    private static RandomSource _default = new(0);
+    private long _streams;
+
+    /// <summary>The source of whoever names none; it starts at seed 0.</summary>
+    public static RandomSource Default => Volatile.Read(ref _default);
+
+    /// <summary>The seed.</summary>
+    public ulong Seed { get; } = seed;
+
+    /// <summary>Replaces <see cref="Default"/> by a fresh source, as <c>torch.manual_seed</c> does.</summary>
+    public static void SetDefaultSeed(ulong seed) => Volatile.Write(ref _default, new RandomSource(seed));
+
+    internal MezzoRandomDesc Next() => new()
+    {
+        Seed = Seed,
+        Stream = (ulong)(Interlocked.Increment(ref _streams) - 1),
+    };
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
+using Mezzo.Native;
+
+namespace Mezzo;
+
+/// <summary>
+/// A row-major array of numbers on a device.
+/// </summary>
+/// <remarks>
+/// A tensor made inside a <see cref="TensorScope"/> is freed when the scope ends, so that a training step
+/// needs no disposal; <see cref="Keep"/> lets one outlive it. A tensor made outside any scope lives until
+/// it is disposed or collected. Ops are methods of this class, one file each under <c>Ops/</c>.
+/// </remarks>
+public partial class Tensor : IDisposable
+{
+    private readonly long[] _shape;
+    private readonly StrongBox<int> _version;
+    private MezzoTensor _handle;
+
+    private protected Tensor(MezzoTensor handle, long[] shape, DType dtype, Device device, StrongBox<int>? version = null)
+    {
+        _handle = handle;
+        _shape = shape;
+        _version = version ?? new StrongBox<int>();
+        DType = dtype;
+        Device = device;
+    }
+
+    /// <summary>Frees the memory of a tensor that no scope freed.</summary>
+    ~Tensor() => Free();
+
+    /// <summary>Dimensions, outermost first; empty for a scalar.</summary>
+    public ReadOnlySpan<long> Shape => _shape;
+
+    /// <summary>Element type.</summary>
+    public DType DType { get; }
+
+    /// <summary>Where the elements live.</summary>
+    public Device Device { get; }
+
+    /// <summary>Number of dimensions, 0 for a scalar.</summary>
+    public int Rank => _shape.Length;
+
+    /// <summary>Number of elements, 1 for a scalar.</summary>
+    public long ElementCount
+    {
+        get
+        {
+            long count = 1;
+            foreach (long dimension in _shape)
+            {
+                count *= dimension;
+            }
+
+            return count;
+        }
+    }
+
+    /// <summary>Whether the memory has been freed.</summary>
+    public bool IsDisposed => _handle.Id == 0;
+
+    /// <summary>The tensor's dtype and shape as messages show it, such as <c>f32[20000,150]</c>.</summary>
+    public string Description => $"{DType.ShortName()}[{string.Join(',', _shape)}]";
+
+    /// <summary>The native handle.</summary>
+    /// <exception cref="ObjectDisposedException">The tensor has been freed.</exception>
+    internal MezzoTensor Handle => IsDisposed
+        ? throw new ObjectDisposedException(
+            nameof(Tensor), $"The tensor {Description} has been freed: its scope has ended or it was disposed. Keep() lets a tensor outlive its scope.")
+        : _handle;
+
+    /// <summary>The scope that will free the tensor, if any.</summary>
+    internal TensorScope? Scope { get; set; }
+
+    /// <summary>
+    /// Number of changes made to the elements in place, counted together with all views of them. Autograd
+    /// compares it to tell a saved tensor that was overwritten before its gradient was computed.
+    /// </summary>
+    internal int Version => _version.Value;
+
+    /// <summary>Copies the elements to a new array.</summary>
+    /// <typeparam name="T">The C# type of the dtype: float, double, Half, BFloat16, long, int or byte.</typeparam>
+    /// <exception cref="InvalidOperationException"><typeparamref name="T"/> is not the dtype's C# type.</exception>
+    public T[] ToArray<T>()
+        where T : unmanaged
+    {
+        ExpectElementType<T>();
+        var values = new T[ElementCount];
+        Calls.TensorRead(values.AsSpan(), Handle);
+        GC.KeepAlive(this);
+        return values;
+    }
+
+    /// <summary>Reads the one element of a floating-point tensor. Waits for the work that computes it.</summary>
+    /// <exception cref="InvalidOperationException">The tensor has more than one element or is not floating point.</exception>
+    public double Item()
+    {
+        if (ElementCount != 1)
+        {
+            throw new InvalidOperationException($"Item() reads a tensor of one element, but this one is {Description}.");
+        }
+
+        return DType switch
+        {
+            DType.Float64 => ToArray<double>()[0],
+            DType.Float32 => ToArray<float>()[0],
+            DType.Float16 => (double)ToArray<Half>()[0],
+            DType.BFloat16 => (float)ToArray<BFloat16>()[0],
+            _ => throw new InvalidOperationException($"Item() reads a floating-point tensor, but this one is {Description}."),
+        };
+    }
+
+    /// <summary>Overwrites the elements.</summary>
+    /// <typeparam name="T">The C# type of the dtype.</typeparam>
+    /// <param name="values">All elements in row-major order.</param>
+    /// <exception cref="ArgumentException">The number of values is not that of the elements.</exception>
+    /// <exception cref="InvalidOperationException"><typeparamref name="T"/> is not the dtype's C# type.</exception>
+    public void Write<T>(ReadOnlySpan<T> values)
+        where T : unmanaged
+    {
+        ExpectElementType<T>();
+        if (values.Length != ElementCount)
+        {
+            throw new ArgumentException($"The tensor {Description} has {ElementCount} elements, got {values.Length} values.", nameof(values));
+        }
+
+        Calls.TensorWrite(Handle, values);
+        MarkChanged();
+        GC.KeepAlive(this);
+    }
+
+    /// <summary>Overwrites the elements with those of a tensor of the same shape and dtype, on any device.</summary>
+    /// <exception cref="ArgumentException">Shape or dtype differ.</exception>
+    public void CopyFrom(Tensor source)
+    {
+        if (source.DType != DType || !source.Shape.SequenceEqual(Shape))
+        {
+            throw new ArgumentException($"The source is {source.Description}, expected {Description}.", nameof(source));
+        }
+
+        Calls.TensorCopy(Handle, source.Handle);
+        MarkChanged();
+        GC.KeepAlive(this);
+        GC.KeepAlive(source);
+    }
+
+    /// <summary>Sets every element to a value.</summary>
+    public void Fill(double value)
+    {
+        Calls.Fill(Handle, value);
+        MarkChanged();
+        GC.KeepAlive(this);
+    }
+
+    /// <summary>Lets the tensor outlive the current scope: the enclosing scope frees it, or its owner where there is none.</summary>
+    /// <returns>The tensor itself.</returns>
+    public Tensor Keep()
+    {
+        Scope?.Release(this);
+        return this;
+    }
+
+    /// <summary>Frees the memory now. Views of the same elements stay usable.</summary>
+    public void Dispose()
+    {
+        Scope?.Forget(this);
+        FreeAttached();
+        Free();
+        GC.SuppressFinalize(this);
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() => IsDisposed ? $"{Description} (freed)" : $"{Description} on {Device}";
+
+    /// <summary>Tells autograd that the elements were changed in place.</summary>
+    internal void MarkChanged() => _version.Value++;
+
+    /// <summary>Allocates a tensor of undefined elements that no scope owns: a parameter, a gradient, a state.</summary>
+    internal static Tensor AllocateOwned(ReadOnlySpan<long> shape, DType dtype, Device device) =>
+        new(AllocateHandle(shape, dtype, device), shape.ToArray(), dtype, device);
+
+    /// <summary>
+    /// Allocates elements. Where memory runs out, tensors that the program has dropped outside any scope are
+    /// collected, and it tries again: the garbage collector does not see how much they hold.
+    /// </summary>
+    private protected static MezzoTensor AllocateHandle(ReadOnlySpan<long> shape, DType dtype, Device device)
+    {
+        try
+        {
+            return Calls.TensorCreate(device.Id, (MezzoDType)dtype, shape);
+        }
+        catch (MezzoException exception) when (exception.Status == MezzoStatus.OutOfMemory)
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+            return Calls.TensorCreate(device.Id, (MezzoDType)dtype, shape);
+        }
+    }
+
+    /// <summary>Allocates a tensor of undefined elements that the current scope owns.</summary>
+    internal static Tensor Allocate(ReadOnlySpan<long> shape, DType dtype, Device device) =>
+        TensorScope.Adopt(AllocateOwned(shape, dtype, device));
+
+    /// <summary>A second tensor over the same elements or a part of them, which no scope owns.</summary>
+    internal Tensor ViewOwned(ReadOnlySpan<long> shape, long offset = 0)
+    {
+        var view = new Tensor(Calls.TensorView(Handle, offset, shape), shape.ToArray(), DType, Device, _version);
+        GC.KeepAlive(this);
+        return view;
+    }
+
+    /// <summary>Frees tensors that only this one refers to. Not called by the finalizer, as they have their own.</summary>
+    private protected virtual void FreeAttached() => ClearGrad();
+
+    private void ExpectElementType<T>()
+        where T : unmanaged
+    {
+        DType given = DTypes.Of<T>();
+        if (given != DType)
+        {
+            throw new InvalidOperationException(
+                $"The tensor {Description} holds {DType.ShortName()}, but {typeof(T).Name} stands for {given.ShortName()}.");
+        }
+    }
+
+    private void Free()
+    {
+        if (_handle.Id != 0)
+        {
+            var handle = _handle;
+            _handle = default;
+            Calls.TensorDestroy(handle);
+        }
+    }
+}
