@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+using System.CommandLine;
+using Mezzo.Cli.CommandLine;
+
+namespace Mezzo.Cli.Commands;
+
+/// <summary>The options that every job has: where it runs, and on how many threads.</summary>
+internal sealed class DeviceOptions
+{
+    private const int MaxThreads = 1024;
+    private readonly Option<Device?> _device = Options.Value<Device?>(
+        "--device", "Device to train on [default: cuda if there is one, else cpu]", "DEVICE", "cpu, cuda or cuda:N", TryParseDevice, null);
+
+    private readonly Option<int?> _threads = Options.Whole(
+        "--threads", "Threads of the CPU path [default: MEZZO_NUM_THREADS, else one per processor]", 1, MaxThreads);
+
+    public void AddTo(Command command)
+    {
+        command.Add(_device);
+        command.Add(_threads);
+    }
+
+    /// <summary>Sets the number of threads and the limit of memory, and names the device.</summary>
+    /// <exception cref="CommandException">This machine does not have the device.</exception>
+    public Device Apply(ParseResult result)
+    {
+        if (result.GetValue(_threads) is { } threads)
+        {
+            Runtime.Threads = threads;
+        }
+
+        var device = result.GetValue(_device) ?? (Device.Cuda().IsAvailable ? Device.Cuda() : Device.Cpu);
+        if (!device.IsAvailable)
+        {
+            throw new CommandException($"--device: got {device}, {Missing(device)}");
+        }
+
+        LimitToFreeMemory();
+        return device;
+    }
+
+    /// <summary>
+    /// Linux hands out more memory than there is, and kills the process that uses it. A limit turns that
+    /// into an error that can be told.
+    /// </summary>
+    private static void LimitToFreeMemory()
+    {
+        GC.Collect();
+        var memory = GC.GetGCMemoryInfo();
+        Device.Cpu.SetMemoryLimit(Math.Max(1, memory.TotalAvailableMemoryBytes - memory.MemoryLoadBytes));
+    }
+
+    private static string Missing(Device device)
+    {
+        int count = Device.Count(device.Type);
+        return count == 0
+            ? $"expected cpu: {Device.MissingReason(device.Type)}"
+            : $"expected an index below {count}, the number of such devices";
+    }
+
+    private static bool TryParseDevice(string text, out Device? device)
+    {
+        try
+        {
+            device = Device.Parse(text);
+            return true;
+        }
+        catch (FormatException)
+        {
+            device = null;
+            return false;
+        }
+    }
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+using Mezzo.Cli.Terminal;
+
+namespace Mezzo.Cli.Jobs.SinCos;
+
+/// <summary>
+/// Trains the sin/cos network once in each precision, from the same data and the same initial parameters,
+/// and measures time, losses and memory.
+/// </summary>
+internal sealed class SinCosJob(SinCosOptions options, ITrainingView view)
+{
+    private const int PredictionCount = 401;
+    private SinCosPoints? _points;
+
+    /// <summary>Runs to the end, or until cancelled; what was measured until then is returned.</summary>
+    public SinCosResult Run(CancellationToken cancellationToken)
+    {
+        var runs = new List<SinCosRun>();
+        foreach (var precision in options.Runs())
+        {
+            if (runs.Count == 0 || !cancellationToken.IsCancellationRequested)
+            {
+                runs.Add(Train(precision, cancellationToken));
+            }
+        }
+
+        bool interrupted = runs.Count < options.Runs().Count || runs.Exists(run => run.Steps.Count < options.Epochs);
+        return new SinCosResult(options, Runtime.Threads, _points!, runs, interrupted);
+    }
+
+    private SinCosRun Train(Precision precision, CancellationToken cancellationToken)
+    {
+        options.Device.ResetPeakMemory();
+
+        // One source, drawn from in the same order, gives every run the same data and parameters.
+        var random = new RandomSource(options.Seed);
+        using var scope = TensorScope.Begin();
+        var data = SinCosData.Create(options.Samples, options.Device, random);
+        using var net = new SinCosNet(options.Hidden, options.Device, random);
+        var (scaling, scaler) = Scaler(precision);
+        using var optimizer = new Adam(net.Parameters(), options.LearningRate);
+        var trainer = new Trainer(optimizer, new TrainerOptions { Precision = precision, Scaler = scaler });
+
+        var history = trainer.Run(
+            () =>
+            {
+                var (sin, cos) = net.Forward(data.X);
+                return Losses.Mse(sin, data.Sin) + Losses.Mse(cos, data.Cos);
+            },
+            options.Epochs,
+            view.BeginRun(precision.ShortName(), options.Epochs),
+            cancellationToken);
+
+        long peak = options.Device.Memory.PeakBytes;
+        _points ??= new SinCosPoints(data.XValues, data.SinValues, data.CosValues);
+        return new SinCosRun(precision, scaling, history.Steps, history.Elapsed, peak, Predict(net, precision));
+    }
+
+    private (LossScaling Scaling, GradScaler? Scaler) Scaler(Precision precision) => (precision, options.LossScale) switch
+    {
+        (Precision.Float32, _) or (Precision.BFloat16, null) => (LossScaling.None, null),
+        (_, null or 0) => (LossScaling.Dynamic, new GradScaler(device: options.Device)),
+        (_, { } scale) => (LossScaling.Static, GradScaler.Static(scale, options.Device)),
+    };
+
+    private SinCosPoints Predict(SinCosNet net, Precision precision)
+    {
+        using var scope = TensorScope.Begin();
+        using var noGrad = NoGrad.Enter();
+        using var autocast = Autocast.Enable(precision);
+        double[] x = SinCosData.Spaced(PredictionCount);
+        var (sin, cos) = net.Forward(SinCosData.Column(Array.ConvertAll(x, value => (float)value), options.Device));
+        return new SinCosPoints(x, sin.ToArray<double>(), cos.ToArray<double>());
+    }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+using System.Text.Json;
+
+namespace Mezzo.Cli.Jobs.SinCos;
+
+/// <summary>The job's result for other programs. JSON has no NaN and no infinity; a loss that is either is null.</summary>
+internal static class SinCosJson
+{
+    public static void Write(Stream stream, SinCosResult result)
+    {
+        using var json = new Utf8JsonWriter(stream);
+        json.WriteStartObject();
+        json.WriteString("job", "sincos");
+        json.WriteString("device", result.Options.Device.ToString());
+        json.WriteNumber("threads", result.Threads);
+        json.WriteStartArray("runs");
+        foreach (var run in result.Runs)
+        {
+            Write(json, run);
+        }
+
+        json.WriteEndArray();
+        json.WritePropertyName("speedup");
+        WriteNumber(json, result.Speedup ?? double.NaN);
+        json.WriteEndObject();
+    }
+
+    private static void Write(Utf8JsonWriter json, SinCosRun run)
+    {
+        json.WriteStartObject();
+        json.WriteString("precision", run.Name);
+        json.WriteNumber("epochs", run.Steps.Count);
+        json.WriteNumber("seconds", run.Seconds);
+        WriteNumbers(json, "losses", run.Losses);
+        json.WriteNumber("skipped_steps", run.SkippedSteps);
+        WriteNumbers(json, "scales", run.Scales);
+        json.WriteNumber("peak_bytes", run.PeakBytes);
+        json.WriteEndObject();
+    }
+
+    private static void WriteNumbers(Utf8JsonWriter json, string name, IEnumerable<double> values)
+    {
+        json.WriteStartArray(name);
+        foreach (double value in values)
+        {
+            WriteNumber(json, value);
+        }
+
+        json.WriteEndArray();
+    }
+
+    private static void WriteNumber(Utf8JsonWriter json, double value)
+    {
+        if (double.IsFinite(value))
+        {
+            json.WriteNumberValue(value);
+        }
+        else
+        {
+            json.WriteNullValue();
+        }
+    }
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+namespace Mezzo.Cli.Jobs.SinCos;
+
+/// <summary>Which runs the job makes.</summary>
+internal enum SinCosPrecision
+{
+    /// <summary>fp32, then the device's fast 16-bit type.</summary>
+    Compare,
+    Float32,
+    BFloat16,
+    Float16,
+}
+
+/// <summary>Settings of the sin/cos job.</summary>
+internal sealed record SinCosOptions
+{
+    public SinCosPrecision Precision { get; init; }
+
+    public int Epochs { get; init; } = 1000;
+
+    public int Samples { get; init; } = 20_000;
+
+    public int Hidden { get; init; } = 150;
+
+    public double LearningRate { get; init; } = 0.01;
+
+    public ulong Seed { get; init; }
+
+    public Device Device { get; init; }
+
+    /// <summary>Null leaves 16-bit runs their default: dynamic in fp16, none in bf16. 0 is dynamic, a positive number static.</summary>
+    public double? LossScale { get; init; }
+
+    /// <summary>The precisions to run, in order.</summary>
+    public IReadOnlyList<Precision> Runs() => Precision switch
+    {
+        SinCosPrecision.Float32 => [Mezzo.Precision.Float32],
+        SinCosPrecision.BFloat16 => [Mezzo.Precision.BFloat16],
+        SinCosPrecision.Float16 => [Mezzo.Precision.Float16],
+        _ => [Mezzo.Precision.Float32, Device.FastHalf == DType.Float16 ? Mezzo.Precision.Float16 : Mezzo.Precision.BFloat16],
+    };
+}

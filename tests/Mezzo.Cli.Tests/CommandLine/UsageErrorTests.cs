@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+using Mezzo.Cli.CommandLine;
+
+namespace Mezzo.Cli.Tests.CommandLine;
+
+public sealed class UsageErrorTests
+{
+    [TestCase("--epoch: unknown option, did you mean --epochs?", "train", "sincos", "--epoch", "5")]
+    [TestCase("--precison: unknown option, did you mean --precision?", "train", "sincos", "--precison=bf16")]
+    [TestCase("trian: unknown command, did you mean train?", "trian")]
+    [TestCase("mezzo: no command given, expected train or info")]
+    [TestCase("train: no command given, expected sincos", "train")]
+    [TestCase("sinco: unknown command, did you mean sincos?", "train", "sinco")]
+    [TestCase("fast: unknown argument, sincos takes only options", "train", "sincos", "fast")]
+    [TestCase("--epochs: got '0', expected a whole number from 1 to 10000000", "train", "sincos", "--epochs", "0")]
+    [TestCase("--epochs: got '-3', expected a whole number from 1 to 10000000", "train", "sincos", "--epochs", "-3")]
+    [TestCase("--samples: got 'many', expected a whole number from 1 to 100000000", "train", "sincos", "--samples", "many")]
+    [TestCase("--hidden: got '99999999999', expected a whole number from 1 to 1000000", "train", "sincos", "--hidden", "99999999999")]
+    [TestCase("--threads: got '0', expected a whole number from 1 to 1024", "train", "sincos", "--threads", "0")]
+    [TestCase("--lr: got 'NaN', expected a number above 0", "train", "sincos", "--lr", "NaN")]
+    [TestCase("--lr: got '0', expected a number above 0", "train", "sincos", "--lr", "0")]
+    [TestCase("--seed: got '-1', expected a whole number from 0 to 18446744073709551615", "train", "sincos", "--seed", "-1")]
+    [TestCase("--precision: got 'fp8', expected fp32, bf16, fp16 or compare", "train", "sincos", "--precision", "fp8")]
+    [TestCase("--device: got 'tpu', expected cpu, cuda or cuda:N", "train", "sincos", "--device", "tpu")]
+    [TestCase("--loss-scale: got '3', expected 0 (dynamic) or a power of two from 2^-126 to 2^127 (static)", "train", "sincos", "--loss-scale", "3")]
+    [TestCase("--loss-scale: got '-2', expected 0 (dynamic) or a power of two from 2^-126 to 2^127 (static)", "train", "sincos", "--loss-scale", "-2")]
+    [TestCase("--json: got '', expected a file", "train", "sincos", "--json", "")]
+    [TestCase("--epochs: given more than once, expected at most once", "train", "sincos", "--epochs", "5", "--epochs", "6")]
+    [TestCase("--epochs: no value given, expected N", "train", "sincos", "--epochs")]
+    [TestCase("--loss-scale: got --precision fp32, which has no loss scale, expected bf16, fp16 or compare", "train", "sincos", "--precision", "fp32", "--loss-scale", "8")]
+    public void BadCommandLine_IsRefusedInOneSentence(string sentence, params string[] args)
+    {
+        var outcome = CommandRunner.Run(args);
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(outcome.ExitCode, Is.EqualTo(ExitCode.Usage));
+            Assert.That(outcome.ErrorLines, Is.EqualTo(new[] { sentence }));
+            Assert.That(outcome.Output, Is.Empty);
+        });
+    }
+
+    [Test]
+    public void UnknownOption_NothingLikeAnother_ListsTheOptions()
+    {
+        var outcome = CommandRunner.Run("train", "sincos", "--zzzzzzzz");
+
+        Assert.That(outcome.Error, Does.StartWith("--zzzzzzzz: unknown option, expected one of --device, --epochs,"));
+    }
+
+    [Test]
+    public void AbsentDevice_IsRefusedWithTheReason()
+    {
+        Assume.That(Device.Count(DeviceType.Cuda), Is.Zero);
+
+        var outcome = CommandRunner.Run("train", "sincos", "--device", "cuda:3");
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(outcome.ExitCode, Is.EqualTo(ExitCode.Usage));
+            Assert.That(outcome.ErrorLines, Is.EqualTo(new[] { $"--device: got cuda:3, expected cpu: {Device.MissingReason(DeviceType.Cuda)}" }));
+        });
+    }
+
+    [Test]
+    public void Help_ListsEveryOption()
+    {
+        var outcome = CommandRunner.Run("train", "sincos", "--help");
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(outcome.ExitCode, Is.Zero);
+            foreach (string option in new[]
+                { "--precision", "--epochs", "--samples", "--hidden", "--lr", "--seed", "--device", "--threads", "--loss-scale", "--out", "--json", "--quiet" })
+            {
+                Assert.That(outcome.Output, Does.Contain(option));
+            }
+        });
+    }
+
+    [TestCase("epochs", "epochs", 0)]
+    [TestCase("epoch", "epochs", 1)]
+    [TestCase("epcohs", "epochs", 1)]
+    [TestCase("", "lr", 2)]
+    [TestCase("kitten", "sitting", 3)]
+    public void Distance_CountsEdits(string from, string to, int edits) =>
+        Assert.That(Suggestion.Distance(from, to), Is.EqualTo(edits));
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+using System.Text.Json;
+using System.Xml.Linq;
+using Mezzo.Cli.CommandLine;
+
+namespace Mezzo.Cli.Tests.Commands;
+
+public sealed class TrainSinCosCommandTests
+{
+    private static readonly string[] Tiny = ["train", "sincos", "--samples", "64", "--epochs", "5", "--hidden", "8"];
+    private TemporaryFolder _folder = null!;
+
+    [SetUp]
+    public void CreateFolder() => _folder = new TemporaryFolder();
+
+    [TearDown]
+    public void DeleteFolder() => _folder.Dispose();
+
+    [Test]
+    public void Compare_WritesTableReportAndJson()
+    {
+        var (outcome, json) = Train();
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(outcome.ExitCode, Is.EqualTo(ExitCode.Success), outcome.Error);
+            Assert.That(outcome.Error, Is.Empty);
+            Assert.That(outcome.Output, Does.Contain("speed-up").And.Contain("time saved").And.Contain("peak memory"));
+            Assert.That(outcome.Output, Does.Contain("fp32  epoch 0  loss"));
+            Assert.That(outcome.Output, Does.Contain($"report: {_folder.File("report.html")}"));
+            Assert.That(outcome.Output, Does.Not.Contain("\u001b"), "control codes in redirected output");
+            Assert.That(Property(json, "job").GetString(), Is.EqualTo("sincos"));
+            Assert.That(Property(json, "device").GetString(), Is.EqualTo("cpu"));
+            Assert.That(Property(json, "threads").GetInt32(), Is.EqualTo(Runtime.Threads));
+            Assert.That(Property(json, "speedup").GetDouble(), Is.EqualTo(Seconds(json, 0) / Seconds(json, 1)).Within(1e-9).Percent);
+        });
+    }
+
+    [Test]
+    public void Json_HasThePublishedShape()
+    {
+        var (_, json) = Train();
+
+        Assert.That(json.EnumerateObject().Select(p => p.Name), Is.EqualTo(new[] { "job", "device", "threads", "runs", "speedup" }));
+        foreach (var run in Property(json, "runs").EnumerateArray())
+        {
+            Assert.Multiple(() =>
+            {
+                Assert.That(
+                    run.EnumerateObject().Select(p => p.Name),
+                    Is.EqualTo(new[] { "precision", "epochs", "seconds", "losses", "skipped_steps", "scales", "peak_bytes" }));
+                Assert.That(Property(run, "epochs").GetInt32(), Is.EqualTo(5));
+                Assert.That(Property(run, "losses").GetArrayLength(), Is.EqualTo(5));
+                Assert.That(Property(run, "scales").GetArrayLength(), Is.EqualTo(5));
+                Assert.That(Property(run, "seconds").GetDouble(), Is.Positive);
+                Assert.That(Property(run, "skipped_steps").GetInt32(), Is.Zero);
+                Assert.That(Property(run, "peak_bytes").GetInt64(), Is.Positive);
+            });
+        }
+    }
+
+    [Test]
+    public void Compare_StartsBothRunsFromTheSameParametersAndData()
+    {
+        var (_, json) = Train();
+        double fp32 = Loss(json, 0, 0);
+        double half = Loss(json, 1, 0);
+
+        // Each of the few layers rounds to a 16-bit type once.
+        double epsilon = Device.Cpu.FastHalf == DType.BFloat16 ? Math.Pow(2, -8) : Math.Pow(2, -11);
+        Assert.That(half, Is.EqualTo(fp32).Within(8 * epsilon * fp32));
+    }
+
+    [Test]
+    public void SameSeed_GivesTheSameLosses_AndAnotherSeedOthers()
+    {
+        var (_, first) = Train("--precision", "fp32", "--seed", "7");
+        var (_, second) = Train("--precision", "fp32", "--seed", "7");
+        var (_, other) = Train("--precision", "fp32", "--seed", "8");
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(Losses(second), Is.EqualTo(Losses(first)));
+            Assert.That(Losses(other), Is.Not.EqualTo(Losses(first)));
+        });
+    }
+
+    [Test]
+    public void OneRun_HasNoSpeedup()
+    {
+        var (outcome, json) = Train("--precision", "fp32");
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(Property(json, "runs").GetArrayLength(), Is.EqualTo(1));
+            Assert.That(Property(json, "speedup").ValueKind, Is.EqualTo(JsonValueKind.Null));
+            Assert.That(outcome.Output, Does.Not.Contain("speed-up"));
+        });
+    }
+
+    [TestCase("fp16", null, 65536)]
+    [TestCase("fp16", "0", 65536)]
+    [TestCase("fp16", "128", 128)]
+    [TestCase("bf16", null, 1)]
+    [TestCase("bf16", "1024", 1024)]
+    public void LossScale_IsThatOfThePrecisionAndTheOption(string precision, string? option, double scale)
+    {
+        var (outcome, json) = Train(["--precision", precision, .. option is null ? Array.Empty<string>() : ["--loss-scale", option]]);
+
+        Assert.That(outcome.ExitCode, Is.Zero, outcome.Error);
+        Assert.That(Property(Property(json, "runs")[0], "scales")[0].GetDouble(), Is.EqualTo(scale));
+    }
+
+    [Test]
+    public void StaticLossScale_StaysWhenStepsAreSkipped()
+    {
+        var (_, json) = Train("--precision", "fp16", "--loss-scale", "1.7014118346046923e38");
+        var run = Property(json, "runs")[0];
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(Property(run, "skipped_steps").GetInt32(), Is.EqualTo(5));
+            Assert.That(Property(run, "scales").EnumerateArray().Select(scale => scale.GetDouble()), Is.All.EqualTo(Math.Pow(2, 127)));
+        });
+    }
+
+    [Test]
+    public void NonFiniteLoss_IsReportedWithItsStep_AndIsNullInJson()
+    {
+        var (outcome, json) = Train("--precision", "fp32", "--lr", "1e30");
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(outcome.ExitCode, Is.EqualTo(ExitCode.Success));
+            Assert.That(outcome.Error, Does.Match(@"^fp32: the loss of epoch \d is (NaN|\+Inf), expected a finite number; "));
+            Assert.That(Property(Property(json, "runs")[0], "losses")[4].ValueKind, Is.EqualTo(JsonValueKind.Null));
+            Assert.That(Report, Does.Contain("expected a finite number"));
+        });
+    }
+
+    [Test]
+    public void Cancelled_KeepsWhatWasMeasured()
+    {
+        using var cancellation = new CancellationTokenSource();
+        using var output = new CancellingWriter("epoch      40", cancellation);
+        string json = _folder.File("result.json");
+
+        var outcome = CommandRunner.Run(
+            ["train", "sincos", "--samples", "64", "--hidden", "8", "--epochs", "100000", "--out", _folder.Path, "--json", json], output, cancellation.Token);
+
+        var runs = Property(JsonDocument.Parse(File.ReadAllText(json)).RootElement, "runs");
+        Assert.Multiple(() =>
+        {
+            Assert.That(outcome.ExitCode, Is.EqualTo(ExitCode.Interrupted));
+            Assert.That(outcome.Output, Does.Contain("Interrupted:").And.Contain("epochs done"));
+            Assert.That(runs.GetArrayLength(), Is.EqualTo(1));
+            Assert.That(Property(runs[0], "epochs").GetInt32(), Is.EqualTo(41));
+            Assert.That(Property(runs[0], "losses").GetArrayLength(), Is.EqualTo(41));
+            Assert.That(Report, Does.Contain("Interrupted after 41 of 100,000 epochs in fp32"));
+        });
+    }
+
+    [Test]
+    public void CancelledBeforeTheStart_StillWritesReportAndJson()
+    {
+        var (outcome, json) = Train([], new CancellationToken(canceled: true));
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(outcome.ExitCode, Is.EqualTo(ExitCode.Interrupted));
+            Assert.That(Property(json, "runs").GetArrayLength(), Is.EqualTo(1));
+            Assert.That(Property(Property(json, "runs")[0], "losses").GetArrayLength(), Is.Zero);
+            Assert.That(() => XDocument.Parse(Report), Throws.Nothing);
+        });
+    }
+
+    [Test]
+    public void Quiet_PrintsOnlyTheTable()
+    {
+        var (outcome, _) = Train("--quiet");
+
+        Assert.That(outcome.Output, Does.Not.Contain("epoch 0").And.Contain("speed-up"));
+    }
+
+    [Test]
+    public void OutOfMemory_IsOneSentence()
+    {
+        var outcome = CommandRunner.Run("train", "sincos", "--samples", "8", "--hidden", "1000000", "--out", _folder.Path);
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(outcome.ExitCode, Is.EqualTo(ExitCode.Failure));
+            Assert.That(outcome.ErrorLines, Has.Length.EqualTo(1));
+            Assert.That(outcome.Error, Does.StartWith("out of memory: "));
+            Assert.That(outcome.Output, Is.Empty);
+        });
+    }
+
+    private string Report => File.ReadAllText(_folder.File("report.html"));
+
+    private static JsonElement Property(JsonElement element, string name) => element.GetProperty(name);
+
+    private static double Seconds(JsonElement json, int run) => Property(Property(json, "runs")[run], "seconds").GetDouble();
+
+    private static double Loss(JsonElement json, int run, int epoch) => Property(Property(json, "runs")[run], "losses")[epoch].GetDouble();
+
+    private static double[] Losses(JsonElement json) =>
+        [.. Property(Property(json, "runs")[0], "losses").EnumerateArray().Select(loss => loss.GetDouble())];
+
+    private (CommandOutcome Outcome, JsonElement Json) Train(params string[] options) => Train(options, CancellationToken.None);
+
+    private (CommandOutcome Outcome, JsonElement Json) Train(string[] options, CancellationToken cancellationToken)
+    {
+        string json = _folder.File("result.json");
+        var outcome = CommandRunner.Run([.. Tiny, "--out", _folder.Path, "--json", json, .. options], cancellationToken);
+        Assert.That(json, Does.Exist, outcome.Error);
+        return (outcome, JsonDocument.Parse(File.ReadAllText(json)).RootElement);
+    }
+
+    /// <summary>Cancels, as a person might, on seeing a text.</summary>
+    private sealed class CancellingWriter(string text, CancellationTokenSource cancellation) : StringWriter
+    {
+        public override void WriteLine(string? value)
+        {
+            base.WriteLine(value);
+            if (value?.Contains(text, StringComparison.Ordinal) == true)
+            {
+                cancellation.Cancel();
+            }
+        }
+    }
+}
