@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# What must hold besides the tests: formatting, generated bindings, scripts that parse, no finding of the sanitizers.
+# Runs after `./build.sh build`; every check runs, whatever the others gave.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source eng/common.sh
+source eng/packages.sh
+source eng/build.sh
+
+failed=()
+
+# check NAME COMMAND...
+check() {
+    local start=$SECONDS
+    say "Check: $1"
+    if "${@:2}" </dev/null; then
+        echo "passed ($((SECONDS - start)) s)"
+    else
+        echo "FAILED: $1"
+        failed+=("$1")
+    fi
+}
+
+# check_with PACKAGE NAME COMMAND...: left out where an optional package could not be had.
+check_with() {
+    if package_present "$1"; then
+        check "${@:2}"
+    else
+        say "Check left out for want of $1: $2"
+    fi
+}
+
+clang_format() { native_sources | xargs -0 clang-format --dry-run -Werror; }
+
+scripts() {
+    local script
+    for script in build.sh .ci/run eng/*.sh tests/package/test.sh; do
+        bash -n "$script" || return
+    done
+}
+
+sanitizers() {
+    build_native sanitize &&
+        ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+            build/sanitize/mezzo_native_tests --gtest_brief=1
+}
+
+check_with clang-format 'format of the C++ sources' clang_format
+check 'format of the C# sources' dotnet format Engine.sln --verify-no-changes --no-restore
+check_with clang 'generated bindings' \
+    dotnet run --project bindings/generator -c "$dotnet_configuration" --no-build -- --check
+check 'scripts' scripts
+check 'native tests under the sanitizers' sanitizers
+
+say 'Summary'
+if ((${#failed[@]} > 0)); then
+    printf 'failed check: %s\n' "${failed[@]}"
+    exit 1
+fi
+echo 'all checks passed'

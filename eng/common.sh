@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+# What every script of the build shares. Sourced from the repository's root.
+
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_SKIP_FIRST_TIME_EXPERIENCE=1
+if [[ ${CI-} == true ]]; then
+    # A build server that outlives the job would keep its output open.
+    export MSBUILDDISABLENODEREUSE=1 UseSharedCompilation=false
+fi
+
+readonly dotnet_configuration=Release
+readonly mezzo_program=artifacts/bin/Mezzo.Cli/release/Mezzo.Cli.dll
+readonly results_dir=artifacts/test-results
+readonly package_dir=artifacts/package
+
+say() { printf '\n== %s\n' "$*"; }
+
+fail() {
+    echo "build.sh: $*" >&2
+    exit 1
+}
+
+fail_usage() {
+    echo "build.sh: $*" >&2
+    exit 2
+}
+
+# The C and C++ sources, separated by null characters.
+native_sources() {
+    find native tests/native samples/c benchmarks \
+        \( -name '*.h' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print0 | sort -z
+}

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Runs every suite over what `./build.sh build` has built, whatever the others gave, and adds up the results.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source eng/common.sh
+source eng/cases.sh
+
+# Seconds after which a suite counts as hanging, and is stopped.
+readonly longest_suite=300
+
+rm -rf "$results_dir"
+mkdir -p "$results_dir"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+results=()
+
+# suite_of FILE COMMAND...: runs a suite that writes its results to FILE in the results' folder.
+suite_of() {
+    local file=$results_dir/$1 status=0
+    shift
+    timeout "$longest_suite" "$@" </dev/null || status=$?
+    results+=("$file=$status")
+}
+
+say 'Tests: native'
+suite_of native.xml build/release/mezzo_native_tests --gtest_brief=1 --gtest_output="xml:$results_dir/native.xml"
+
+say 'Tests: ABI'
+suite_of abi.xml ctest --test-dir build/release -E '^mezzo_native_tests$' --output-on-failure \
+    --output-junit "$PWD/$results_dir/abi.xml"
+
+for project in Mezzo.Tests Mezzo.Cli.Tests; do
+    say "Tests: $project"
+    suite_of "$project.trx" dotnet test "tests/$project" -c "$dotnet_configuration" --no-build \
+        --logger "trx;LogFileName=$project.trx" --results-directory "$results_dir"
+done
+
+suite samples
+case_of 'cmake --install' cmake --install build/release --prefix "$scratch/prefix"
+case_of 'C sample, found by CMake' eng/samples.sh c_by_cmake "$scratch"
+case_of 'C sample, found by pkg-config' eng/samples.sh c_by_pkg_config "$scratch"
+case_of 'Python sample' eng/samples.sh python "$scratch"
+case_of 'C# sample' eng/samples.sh csharp "$scratch"
+case_of 'C# example of the README' eng/samples.sh readme "$scratch"
+results+=("$suite_file=0")
+
+suite package
+case_of 'pack' ./build.sh pack
+case_of 'a fresh project trains with the package' tests/package/test.sh "$scratch/package"
+results+=("$suite_file=0")
+
+say 'Summary'
+python3 eng/tally.py "${results[@]}"
