@@ -14,7 +14,7 @@ test|build, then run every test; the last line is `N passed, N failed, N skipped
 gen|write the C# bindings anew from the C headers (needs clang)
 fmt|format the C++ and C# sources
 check|formatting, generated bindings, native tests under AddressSanitizer and UBSan
-bench|measure against PyTorch and oneDNN: `bench sincos [--repeats 5] [--epochs 40]`
+bench|measure: `bench sincos`, time against PyTorch and oneDNN; `bench quality`, losses
 pack|make the NuGet package in artifacts/package'
 
 main() {
@@ -86,12 +86,21 @@ verb_check() {
 }
 
 verb_bench() {
-    [[ ${1-} == sincos ]] || fail_usage "bench takes the name of a benchmark: sincos, got: ${1:-nothing}"
-    shift
-    build_all python3-torch python3-numpy libopenblas0-pthread
-    package_present libdnnl-dev || fail 'bench sincos needs oneDNN, whose products alone it measures too'
-    build_onednn_floor
-    exec /usr/bin/python3 benchmarks/sincos/bench.py "$@"
+    case ${1-} in
+        sincos)
+            shift
+            build_all python3-torch python3-numpy libopenblas0-pthread
+            package_present libdnnl-dev || fail 'bench sincos needs oneDNN, whose products alone it measures too'
+            build_onednn_floor
+            exec /usr/bin/python3 benchmarks/sincos/bench.py "$@"
+            ;;
+        quality)
+            shift
+            build_all python3
+            exec /usr/bin/python3 benchmarks/sincos/quality.py "$@"
+            ;;
+        *) fail_usage "bench takes the name of a benchmark: sincos or quality, got: ${1:-nothing}" ;;
+    esac
 }
 
 main "$@"

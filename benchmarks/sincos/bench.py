@@ -35,16 +35,21 @@ def run_json(command, threads=None):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def mezzo(precision, settings):
+def mezzo_run(precision, epochs, threads, seed=0):
+    """One training run of the study: what `mezzo train sincos --json` says of it."""
     with tempfile.TemporaryDirectory() as folder:
         result = pathlib.Path(folder, "run.json")
         command = ["dotnet", "artifacts/bin/Mezzo.Cli/release/Mezzo.Cli.dll", "train", "sincos",
-                   "--precision", precision, "--epochs", str(settings.epochs), "--samples", str(SAMPLES), "--hidden", str(HIDDEN),
-                   "--threads", str(settings.threads), "--out", folder, "--json", str(result), "--quiet"]
+                   "--precision", precision, "--epochs", str(epochs), "--samples", str(SAMPLES), "--hidden", str(HIDDEN),
+                   "--seed", str(seed), "--threads", str(threads), "--out", folder, "--json", str(result), "--quiet"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             sys.exit(f"bench: {shlex.join(command)} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
-        run = json.loads(result.read_text())["runs"][0]
+        return json.loads(result.read_text())["runs"][0]
+
+
+def mezzo(precision, settings):
+    run = mezzo_run(precision, settings.epochs, settings.threads)
     return 1e3 * run["seconds"] / run["epochs"]
 
 
@@ -144,10 +149,19 @@ Where the time of an epoch goes, in ms: each native call of a step alone, in a l
 """
 
 
+def write(folder, name, report, text):
+    """Writes a report as JSON and as Markdown, and prints the latter."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = folder / f"{name}-{report['date']}"
+    stem.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
+    stem.with_suffix(".md").write_text(text)
+    print(f"\n{text}\nWritten to {stem}.json and .md")
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./build.sh bench sincos", description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5, help="rounds (default 5)")
-    parser.add_argument("--epochs", type=int, default=40, help="epochs of a run (default 40)")
+    parser.add_argument("--epochs", type=int, default=200, help="epochs of a run (default 200)")
     parser.add_argument("--threads", type=int, default=2, help="threads, but for the single-threaded peer (default 2)")
     parser.add_argument("--results", type=pathlib.Path, default=ROOT / "benchmarks" / "results",
                         help="folder for the results (default benchmarks/results)")
@@ -173,12 +187,7 @@ def main():
         name: breakdown.epoch(library, dtype, SAMPLES, HIDDEN, settings.epochs, medians[name])
         for name, dtype in (("mezzo fp32", "f32"), ("mezzo bf16", "bf16"))}
 
-    settings.results.mkdir(parents=True, exist_ok=True)
-    stem = settings.results / f"sincos-{report['date']}"
-    stem.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
-    text = markdown(report)
-    stem.with_suffix(".md").write_text(text)
-    print(f"\n{text}\nWritten to {stem}.json and .md")
+    write(settings.results, "sincos", report, markdown(report))
 
 
 if __name__ == "__main__":

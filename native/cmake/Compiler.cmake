@@ -15,8 +15,8 @@ set(CMAKE_C_EXTENSIONS OFF)
 set(CMAKE_CXX_VISIBILITY_PRESET hidden)
 set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
 
-# Inf and NaN keep their meaning and products are never contracted, so that every instruction set gives
-# the same bits. Without errno and traps, which nobody reads, sqrt and comparisons vectorise.
+# Inf and NaN keep their meaning and products are never contracted, so that elementwise loops give the same
+# bits with every instruction set. Without errno and traps, which nobody reads, sqrt and comparisons vectorise.
 # GCC 12 sees overlapping copies in std::string where there are none, hence -Wno-restrict.
 add_library(mezzo_options INTERFACE)
 target_compile_options(mezzo_options INTERFACE

@@ -87,7 +87,8 @@ internal static unsafe partial class NativeMethods
 
     /// <summary>
     /// Sets the number of threads of CPU ops issued from now on, by any thread.
-    /// Results of the same call are bit-identical for the same number of threads.
+    /// Results of the same call are bit-identical for the same number of threads. A number above that of the
+    /// processors is taken as it is, so that results of a larger machine can be repeated; it only costs time.
     /// </summary>
     /// <param name="threads">1 to 1024.</param>
     [LibraryImport(LibraryName)]
@@ -325,7 +326,7 @@ internal static unsafe partial class NativeMethods
     /// Each of the three may be null: it is then not computed, and what only it needs may be null too
     /// (weight for grad_input, input for grad_weight). At least one must be given.
     /// </summary>
-    /// <param name="gradInput">Shape of input; T, or f32 for a half T.</param>
+    /// <param name="gradInput">Shape of input; T, or f32 for a half T; in place: may be grad_output, where shape and dtype are the same and it is overwritten, which saves memory and the time to fetch it.</param>
     /// <param name="gradWeight">Shape of weight; T, or f32 for a half T.</param>
     /// <param name="gradBias">[out_features]; T, or f32 for a half T.</param>
     /// <param name="gradOutput">Shape of the forward's out; T, or f32 for a half T, in which case the masked gradient is rounded to T before it enters the products.</param>
@@ -360,7 +361,7 @@ internal static unsafe partial class NativeMethods
     /// _amp_foreach_non_finite_check_and_unscale_.
     /// </summary>
     /// <param name="foundInf">f32 scalar; set to 1 when an element is not finite, else left as it is.</param>
-    /// <param name="grads">Count tensors, any shapes, each f64, f32, f16 or bf16; may be null when count is 0.</param>
+    /// <param name="grads">Count tensors, any shapes, each f64, f32, f16 or bf16; may be null when count is 0. With check_only they are read, and may share memory with each other and with scale.</param>
     /// <param name="count">Number of tensors, 0 or more.</param>
     /// <param name="scale">f32 scalar, the loss scale; null for 1.</param>
     /// <param name="desc">Null stands for unscaling.</param>

@@ -20,7 +20,10 @@ internal struct MezzoDevice
     public int Index;
 }
 
-/// <summary>Memory of one device. Bytes of a tensor are counted rounded up to a multiple of 64.</summary>
+/// <summary>
+/// Memory of one device. Bytes of a tensor are counted rounded up to a multiple of 64. What oneDNN takes for
+/// itself, its kernels and their scratch memory, is not counted.
+/// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct MezzoMemoryStats
 {

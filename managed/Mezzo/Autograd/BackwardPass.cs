@@ -20,12 +20,7 @@ internal static class BackwardPass
         {
             foreach (var operation in operations)
             {
-                using var gradOutput = operation.OutputGradient.Take();
-                if (gradOutput is not null)
-                {
-                    operation.RunBackward(gradOutput);
-                }
-
+                operation.RunBackward();
                 if (!retainGraph)
                 {
                     operation.Release();

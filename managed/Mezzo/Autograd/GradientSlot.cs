@@ -16,24 +16,30 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
     private readonly long[] _shape = of.Shape.ToArray();
     private readonly DType _dtype = of.DType;
     private readonly Device _device = of.Device;
-    private bool _isShared;
     private bool _isLent;
 
     /// <summary>The sum so far; null when nothing has been added.</summary>
     public Tensor? Value { get; private set; }
 
+    /// <summary>Whether another slot has the same elements, so that they must not be overwritten.</summary>
+    public bool IsShared { get; private set; }
+
     /// <summary>
     /// Lends a buffer to an op that writes or adds to a gradient by itself. The sum changes when the buffer
     /// is committed, so that an op that fails leaves no undefined elements behind.
     /// </summary>
-    public GradientBuffer Lend()
+    /// <param name="reusable">
+    /// A tensor whose elements the op may overwrite: where it fits, the buffer is a view of it instead of new memory.
+    /// </param>
+    public GradientBuffer Lend(Tensor? reusable = null)
     {
         if (Value is null || _isLent)
         {
-            return new GradientBuffer(this, Allocate(), accumulates: false);
+            bool fits = Value is null && reusable is not null && reusable.DType == _dtype && reusable.Shape.SequenceEqual(_shape);
+            return new GradientBuffer(this, fits ? reusable!.ViewOwned(_shape) : Allocate(), accumulates: false);
         }
 
-        if (_isShared)
+        if (IsShared)
         {
             Replace(Copy(Value));
         }
@@ -64,10 +70,10 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
             return;
         }
 
-        var sum = _isShared ? Allocate() : Value;
+        var sum = IsShared ? Allocate() : Value;
         Calls.AddForward(sum.Handle, Value.Handle, gradient.Handle);
         gradient.Dispose();
-        if (_isShared)
+        if (IsShared)
         {
             Replace(sum);
         }
@@ -84,7 +90,7 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
 
         bool isFirst = Value is null;
         Add(gradient.ViewOwned(_shape));
-        _isShared |= isFirst;
+        IsShared |= isFirst;
     }
 
     /// <summary>Hands the sum to the caller, who owns it from now on, and empties the slot.</summary>
@@ -92,7 +98,7 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
     {
         var value = Value;
         Value = null;
-        _isShared = _isLent = false;
+        IsShared = _isLent = false;
         return value;
     }
 
@@ -112,7 +118,7 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
     {
         Value!.Dispose();
         Value = value;
-        _isShared = false;
+        IsShared = false;
     }
 }
 

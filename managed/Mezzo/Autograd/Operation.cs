@@ -12,6 +12,7 @@ internal abstract class Operation
     private readonly List<Tensor> _saved = [];
     private Tensor?[] _inputs = [];
     private bool _released;
+    private bool _mayOverwriteGradient;
 
     /// <summary>The op's name, as in the C ABI.</summary>
     public abstract string Name { get; }
@@ -65,9 +66,16 @@ internal abstract class Operation
     /// <summary>Whether autocast casts an input. Ops override it for inputs that are better left alone.</summary>
     internal virtual bool CastsInput(int index) => true;
 
-    /// <summary>Computes the gradients of the inputs from that of the output.</summary>
-    internal void RunBackward(Tensor gradOutput)
+    /// <summary>Computes the gradients of the inputs from that of the output, if there is any.</summary>
+    internal void RunBackward()
     {
+        _mayOverwriteGradient = !OutputGradient.IsShared;
+        using var gradOutput = OutputGradient.Take();
+        if (gradOutput is null)
+        {
+            return;
+        }
+
         if (_released)
         {
             throw new InvalidOperationException(
@@ -116,7 +124,10 @@ internal abstract class Operation
     protected bool NeedsGradient(int index) => _inputs[index] is { RequiresGrad: true };
 
     /// <summary>A buffer to write the gradient of an input to, or to add it to; null when it is not wanted.</summary>
-    protected GradientBuffer? LendGradient(int index) => NeedsGradient(index) ? Input(index).GradientSlot.Lend() : null;
+    /// <param name="index">Number of the input.</param>
+    /// <param name="inPlaceOf">The output's gradient, if the op can overwrite it element by element.</param>
+    protected GradientBuffer? LendGradient(int index, Tensor? inPlaceOf = null) =>
+        NeedsGradient(index) ? Input(index).GradientSlot.Lend(_mayOverwriteGradient ? inPlaceOf : null) : null;
 
     /// <summary>Adds a gradient made by this op and gives it away.</summary>
     protected void AddGradient(int index, Tensor gradient) => Input(index).GradientSlot.Add(gradient);

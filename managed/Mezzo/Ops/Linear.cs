@@ -56,7 +56,7 @@ internal sealed class LinearOperation(MezzoActivation activation) : Operation
     protected override void Backward(Tensor gradOutput)
     {
         var accumulate = MezzoLinearAccumulate.None;
-        var gradInput = Lend(InputIndex, MezzoLinearAccumulate.Input);
+        var gradInput = Lend(InputIndex, MezzoLinearAccumulate.Input, gradOutput);
         var gradWeight = Lend(WeightIndex, MezzoLinearAccumulate.Weight);
         var gradBias = Lend(BiasIndex, MezzoLinearAccumulate.Bias);
         Calls.LinearBackward(
@@ -72,9 +72,9 @@ internal sealed class LinearOperation(MezzoActivation activation) : Operation
         gradWeight?.Commit();
         gradBias?.Commit();
 
-        GradientBuffer? Lend(int index, MezzoLinearAccumulate flag)
+        GradientBuffer? Lend(int index, MezzoLinearAccumulate flag, Tensor? inPlaceOf = null)
         {
-            var buffer = LendGradient(index);
+            var buffer = LendGradient(index, inPlaceOf);
             accumulate |= buffer is { Accumulates: true } ? flag : 0;
             return buffer;
         }

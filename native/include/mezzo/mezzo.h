@@ -19,6 +19,10 @@
  *             answered with MEZZO_STATUS_INVALID_HANDLE, never with a crash.
  * Threads.    All functions may be called from any thread at any time. Two calls that write the same
  *             tensor, or of which one writes what the other reads, must be ordered by the caller.
+ *             The OpenMP run time keeps a pool of threads for each thread that has called an op, until
+ *             that thread ends: call from few threads that live long.
+ * Forks.      The child of fork() may go on calling. Once the parent has worked on several threads, the
+ *             ops of the child run on the calling thread alone, with the same results.
  * Order.      Work on a device runs in the order of the calls that issued it. The CPU device has
  *             finished when a call returns; for the others see mezzo_device_synchronize().
  * Memory.     Tensors are row-major and contiguous, aligned to 64 bytes (a view: to its element).
@@ -28,9 +32,7 @@
 
 #include <stdint.h>
 
-#if defined(MEZZO_STATIC)
-#define MEZZO_API
-#elif defined(_WIN32)
+#if defined(_WIN32)
 #if defined(MEZZO_BUILDING)
 #define MEZZO_API __declspec(dllexport)
 #else
@@ -66,16 +68,16 @@ MEZZO_API const char *mezzo_version(void);
  * ------------------------------------------------------------------------------------------- */
 
 /* X(name, value, text): the one list of status codes and of what mezzo_status_text() says. */
-#define MEZZO_STATUS_LIST(X)                                                        \
-    X(OK, 0, "success")                                                             \
-    X(INVALID_ARGUMENT, 1, "an argument is outside its documented range")           \
-    X(INVALID_HANDLE, 2, "a handle is null, stale, destroyed or was never issued")  \
-    X(SHAPE_MISMATCH, 3, "a tensor's shape is not the expected one")                \
-    X(DTYPE_MISMATCH, 4, "a tensor's dtype is not an accepted one")                 \
-    X(DEVICE_MISMATCH, 5, "tensors of one call live on different devices")          \
-    X(OUT_OF_MEMORY, 6, "the device has not enough free memory")                    \
-    X(DEVICE_UNAVAILABLE, 7, "the device does not exist on this machine")           \
-    X(ABI_MISMATCH, 8, "the caller was built against another version of the ABI")   \
+#define MEZZO_STATUS_LIST(X)                                                       \
+    X(OK, 0, "success")                                                            \
+    X(INVALID_ARGUMENT, 1, "an argument is outside its documented range")          \
+    X(INVALID_HANDLE, 2, "a handle is null, stale, destroyed or was never issued") \
+    X(SHAPE_MISMATCH, 3, "a tensor's shape is not the expected one")               \
+    X(DTYPE_MISMATCH, 4, "a tensor's dtype is not an accepted one")                \
+    X(DEVICE_MISMATCH, 5, "tensors of one call live on different devices")         \
+    X(OUT_OF_MEMORY, 6, "the device has not enough free memory")                   \
+    X(DEVICE_UNAVAILABLE, 7, "the device does not exist on this machine")          \
+    X(ABI_MISMATCH, 8, "the caller was built against another version of the ABI")  \
     X(INTERNAL, 9, "an unexpected failure inside the library")
 
 /** What a call answers. Values are pinned and only ever appended to. */
@@ -188,7 +190,8 @@ MEZZO_API mezzo_status mezzo_threads_get(int32_t *out_threads);
 
 /**
  * Sets the number of threads of CPU ops issued from now on, by any thread.
- * Results of the same call are bit-identical for the same number of threads.
+ * Results of the same call are bit-identical for the same number of threads. A number above that of the
+ * processors is taken as it is, so that results of a larger machine can be repeated; it only costs time.
  *
  * @param threads 1 to 1024
  */
@@ -204,7 +207,10 @@ MEZZO_API const char *mezzo_onednn_version(void);
  * Memory
  * ------------------------------------------------------------------------------------------- */
 
-/** Memory of one device. Bytes of a tensor are counted rounded up to a multiple of 64. */
+/**
+ * Memory of one device. Bytes of a tensor are counted rounded up to a multiple of 64. What oneDNN takes for
+ * itself, its kernels and their scratch memory, is not counted.
+ */
 typedef struct mezzo_memory_stats {
     int64_t current_bytes; /**< bytes of live tensors and of scratch memory in use now */
     int64_t peak_bytes;    /**< largest current_bytes since the last mezzo_memory_peak_reset() */

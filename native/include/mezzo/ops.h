@@ -192,8 +192,10 @@ MEZZO_API mezzo_status mezzo_relu_backward(mezzo_tensor grad_input, mezzo_tensor
  *   out         [..., out_features]    T, or f32 for a half T
  *
  * Products of halves are accumulated in f32; bias and activation are applied to the accumulator before
- * the one rounding. Cost: 2 rows in_features out_features FLOP each for the forward product, for the
- * gradient of the input and for that of the weight.
+ * the one rounding. On a CPU with AVX512_BF16, the products of bf16 layers take subnormal inputs, below
+ * 2^-126 in magnitude, as 0, and flush subnormal results to 0.
+ * Cost: 2 rows in_features out_features FLOP each for the forward product, for the gradient of the input
+ * and for that of the weight.
  * ------------------------------------------------------------------------------------------- */
 
 /** What follows the product of a linear layer. */
@@ -239,7 +241,8 @@ MEZZO_API mezzo_status mezzo_linear_forward(mezzo_tensor out, mezzo_tensor input
  * Each of the three may be null: it is then not computed, and what only it needs may be null too
  * (weight for grad_input, input for grad_weight). At least one must be given.
  *
- * @param[out] grad_input shape of input; T, or f32 for a half T
+ * @param[out] grad_input shape of input; T, or f32 for a half T; in place: may be grad_output, where shape
+ *             and dtype are the same and it is overwritten, which saves memory and the time to fetch it
  * @param[out] grad_weight shape of weight; T, or f32 for a half T
  * @param[out] grad_bias [out_features]; T, or f32 for a half T
  * @param grad_output shape of the forward's out; T, or f32 for a half T, in which case the masked
@@ -303,7 +306,8 @@ typedef struct mezzo_unscale_desc {
  * _amp_foreach_non_finite_check_and_unscale_.
  *
  * @param[in,out] found_inf f32 scalar; set to 1 when an element is not finite, else left as it is
- * @param[in,out] grads count tensors, any shapes, each f64, f32, f16 or bf16; may be null when count is 0
+ * @param[in,out] grads count tensors, any shapes, each f64, f32, f16 or bf16; may be null when count is 0.
+ *                With check_only they are read, and may share memory with each other and with scale
  * @param count number of tensors, 0 or more
  * @param scale f32 scalar, the loss scale; null for 1
  * @param desc null stands for unscaling
@@ -348,6 +352,7 @@ MEZZO_API mezzo_status mezzo_scale_update(mezzo_tensor scale, mezzo_tensor growt
  *   v = beta2 v + (1 - beta2) g^2                     bc2 = 1 - beta2^t
  *   p = p - (lr / bc1) m / (sqrt(v) / sqrt(bc2) + eps)
  *
+ * A weight_decay of 0 leaves its term out, so that a parameter that is Inf does not make g NaN.
  * Source: Kingma and Ba, "Adam", ICLR 2015, in the form of PyTorch's torch.optim.Adam.
  * ------------------------------------------------------------------------------------------- */
 

@@ -26,35 +26,64 @@ MEZZO_ALWAYS_INLINE inline float widen(Half value) {
     return std::bit_cast<float>(result | ((bits & 0x8000u) << 16));
 }
 
-MEZZO_ALWAYS_INLINE inline BFloat16 narrow(float value, TypeTag<BFloat16>) {
-    const uint32_t bits = std::bit_cast<uint32_t>(value);
-    const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-    const uint32_t quiet = (bits >> 16) | 0x0040u;
-    const bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
-    return {static_cast<uint16_t>(is_nan ? quiet : rounded)};
-}
+/// How a floating format is laid out below its sign.
+template <class T>
+struct Format;
+template <>
+struct Format<double> {
+    using Bits = uint64_t;
+    static constexpr int kFraction = 52;
+    static constexpr int kBias = 1023;
+};
+template <>
+struct Format<float> {
+    using Bits = uint32_t;
+    static constexpr int kFraction = 23;
+    static constexpr int kBias = 127;
+};
+template <>
+struct Format<Half> {
+    static constexpr int kFraction = 10;
+    static constexpr int kBias = 15;
+};
+template <>
+struct Format<BFloat16> {
+    static constexpr int kFraction = 7;
+    static constexpr int kBias = 127;
+};
 
-// Below the smallest normal half, adding 0.5 lets the processor round at 2^-24, a subnormal half's last place.
-MEZZO_ALWAYS_INLINE inline Half narrow(float value, TypeTag<Half>) {
-    const uint32_t bits = std::bit_cast<uint32_t>(value);
-    const uint32_t magnitude = bits & 0x7fffffffu;
-    const uint32_t normal = (magnitude - (112u << 23) + 0x0fffu + ((magnitude >> 13) & 1u)) >> 13;
-    const uint32_t subnormal = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
-    const uint32_t quiet_nan = 0x7e00u | ((magnitude >> 13) & 0x03ffu);
-    uint32_t result = magnitude < 0x38800000u ? subnormal : normal;
-    result = magnitude >= 0x477ff000u ? 0x7c00u : result; // 65520 and more round to Inf
-    result = magnitude > 0x7f800000u ? quiet_nan : result;
-    return {static_cast<uint16_t>(result | ((bits >> 16) & 0x8000u))};
-}
+/// Rounds a float or a double to a half, in integers as wide as the value, so that there is one rounding.
+template <class To, class From>
+MEZZO_ALWAYS_INLINE inline To narrow(From value) {
+    using Source = Format<From>;
+    using Target = Format<To>;
+    using Bits = typename Source::Bits;
+    constexpr int kShift = Source::kFraction - Target::kFraction;
+    constexpr Bits kBiasChange = Source::kBias - Target::kBias;
+    constexpr Bits kSign = Bits{1} << (8 * sizeof(Bits) - 1);
+    constexpr Bits kHalfPlace = Bits{1} << (kShift - 1);
+    constexpr Bits kInfinity = Bits{2 * Target::kBias + 1} << Target::kFraction;
 
-// Rounds to odd: an inexact result keeps a set last bit, so that the rounding to a half that follows sees
-// on which side of a tie the double lay, and the two roundings equal one.
-MEZZO_ALWAYS_INLINE inline float round_to_odd(double value) {
-    const float nearest = static_cast<float>(value);
-    const double widened = static_cast<double>(nearest);
-    const bool too_large = value < 0 ? widened < value : widened > value;
-    const uint32_t truncated = std::bit_cast<uint32_t>(nearest) - (too_large ? 1u : 0u);
-    return std::bit_cast<float>(truncated | (widened != value ? 1u : 0u));
+    const Bits bits = std::bit_cast<Bits>(value);
+    const Bits magnitude = bits & ~kSign;
+    const Bits fraction = magnitude >> kShift;
+    Bits result = (magnitude - (kBiasChange << Source::kFraction) + (kHalfPlace - 1) + (fraction & 1)) >> kShift;
+    if constexpr (kBiasChange != 0) {
+        // Added to a number whose last place is that of a subnormal half, the value is rounded there.
+        constexpr Bits kUnit = kBiasChange + 1 + kShift;
+        constexpr From kRounder = std::bit_cast<From>(kUnit << Source::kFraction);
+        const From sum = std::bit_cast<From>(magnitude) + kRounder;
+        const Bits subnormal = std::bit_cast<Bits>(sum) - std::bit_cast<Bits>(kRounder);
+        constexpr Bits kSmallestNormal = (kBiasChange + 1) << Source::kFraction;
+        constexpr Bits kTooLarge = (Bits{Source::kBias + Target::kBias + 1} << Source::kFraction) - kHalfPlace;
+        result = magnitude < kSmallestNormal ? subnormal : result;
+        result = magnitude >= kTooLarge ? kInfinity : result;
+    }
+    constexpr Bits kQuiet = kInfinity | Bits{1} << (Target::kFraction - 1);
+    constexpr Bits kFractionMask = (Bits{1} << Target::kFraction) - 1;
+    constexpr Bits kSourceInfinity = Bits{2 * Source::kBias + 1} << Source::kFraction;
+    result = magnitude > kSourceInfinity ? kQuiet | (fraction & kFractionMask) : result;
+    return {static_cast<uint16_t>(result | (bits & kSign) >> (8 * sizeof(Bits) - 16))};
 }
 
 // Past 2^53 the low bits are folded into one that a half cannot reach, so the double is exact.
@@ -96,11 +125,11 @@ MEZZO_ALWAYS_INLINE inline To convert(From value) {
         return convert<To>(detail::widen(value));
     } else if constexpr (is_half<To>) {
         if constexpr (std::is_same_v<From, float>) {
-            return detail::narrow(value, TypeTag<To>{});
+            return detail::narrow<To>(value);
         } else if constexpr (std::is_same_v<From, int64_t>) {
             return convert<To>(detail::fold_to_double(value));
         } else {
-            return detail::narrow(detail::round_to_odd(static_cast<double>(value)), TypeTag<To>{});
+            return detail::narrow<To>(static_cast<double>(value));
         }
     } else if constexpr (std::is_floating_point_v<To>) {
         return static_cast<To>(value);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "core/fork_mutex.h"
+
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -15,7 +17,7 @@ template <class T>
 class HandleTable {
   public:
     uint64_t insert(std::shared_ptr<const T> object) {
-        const std::lock_guard<std::mutex> lock(mutex_);
+        const std::lock_guard<ForkMutex> lock(mutex_);
         if (free_.empty()) {
             // Room for every slot's return, so that remove() cannot fail.
             if (free_.capacity() <= slots_.size()) free_.reserve(2 * slots_.size() + 64);
@@ -31,13 +33,13 @@ class HandleTable {
 
     /// Null when the handle is not valid.
     std::shared_ptr<const T> find(uint64_t handle) const {
-        const std::lock_guard<std::mutex> lock(mutex_);
+        const std::lock_guard<ForkMutex> lock(mutex_);
         return is_live(handle) ? slots_[index_of(handle)].object : nullptr;
     }
 
     /// Takes the object out, and with it the handle's validity. Null when the handle is not valid.
     std::shared_ptr<const T> remove(uint64_t handle) noexcept {
-        const std::lock_guard<std::mutex> lock(mutex_);
+        const std::lock_guard<ForkMutex> lock(mutex_);
         if (!is_live(handle)) return nullptr;
         const uint32_t index = index_of(handle);
         Slot &slot = slots_[index];
@@ -60,7 +62,7 @@ class HandleTable {
         return index < slots_.size() && slots_[index].object != nullptr && slots_[index].generation == handle >> 32;
     }
 
-    mutable std::mutex mutex_;
+    mutable ForkMutex mutex_;
     std::vector<Slot> slots_;
     std::vector<uint32_t> free_;
 };

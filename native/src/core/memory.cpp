@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <mutex>
 
 namespace mezzo {
 namespace {
@@ -23,7 +24,7 @@ int64_t round_up(int64_t bytes) {
 void *Allocator::allocate(int64_t bytes) {
     if (bytes < 1 || bytes > std::numeric_limits<int64_t>::max() - kMemoryAlignment) fail_bytes(bytes);
     const int64_t rounded = round_up(bytes);
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<ForkMutex> lock(mutex_);
 
     if (limit_ != 0 && rounded > limit_ - stats_.current_bytes) {
         fail(MEZZO_STATUS_OUT_OF_MEMORY, "%lld bytes were asked for, %lld are in use and the limit is %lld",
@@ -62,7 +63,7 @@ void *Allocator::take_cached(int64_t rounded) noexcept {
 
 void Allocator::release(void *block, int64_t bytes) noexcept {
     const int64_t rounded = round_up(bytes);
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<ForkMutex> lock(mutex_);
     source_.on_rest(block, rounded);
     stats_.current_bytes -= rounded;
     try {
@@ -82,12 +83,12 @@ void Allocator::trim_locked() noexcept {
 }
 
 void Allocator::trim() noexcept {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<ForkMutex> lock(mutex_);
     trim_locked();
 }
 
 void Allocator::reset_peak() noexcept {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<ForkMutex> lock(mutex_);
     stats_.peak_bytes = stats_.current_bytes;
 }
 
@@ -96,17 +97,17 @@ void Allocator::set_limit(int64_t bytes) {
         fail(MEZZO_STATUS_INVALID_ARGUMENT, "bytes is %lld, expected 0 (no limit) or more",
              static_cast<long long>(bytes));
     }
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<ForkMutex> lock(mutex_);
     limit_ = bytes;
 }
 
 void Allocator::count_tensors(int64_t change) noexcept {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<ForkMutex> lock(mutex_);
     stats_.live_tensors += change;
 }
 
 mezzo_memory_stats Allocator::stats() const noexcept {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<ForkMutex> lock(mutex_);
     return stats_;
 }
 

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "core/error.h"
+#include "core/fork_mutex.h"
 
 #include <cstdint>
-#include <mutex>
 #include <unordered_map>
 #include <vector>
 
@@ -58,7 +58,7 @@ class Allocator {
     void trim_locked() noexcept;
 
     MemorySource &source_;
-    mutable std::mutex mutex_;
+    mutable ForkMutex mutex_;
     std::unordered_map<int64_t, std::vector<void *>> cache_;
     mezzo_memory_stats stats_{};
     int64_t high_water_ = 0; // largest current_bytes ever, resets of the peak notwithstanding

@@ -11,6 +11,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include <pthread.h>
+
 namespace mezzo {
 namespace {
 
@@ -40,6 +42,17 @@ std::atomic<int> &configured_threads() {
 // that would compete for the same processors. A loop inside a loop is such a caller too.
 std::atomic_flag team_busy;
 
+// The child of fork() has no thread but the one that forked, and the OpenMP run time would wait for the rest
+// of its team: in the child the team stays busy, so that all work is done by the caller.
+bool start_team() {
+    static const int failure = pthread_atfork(nullptr, nullptr, [] { team_busy.test_and_set(); });
+    return failure == 0 && !team_busy.test_and_set(std::memory_order_acquire);
+}
+
+void end_team() {
+    team_busy.clear(std::memory_order_release);
+}
+
 struct Partition {
     int64_t n;
     int64_t grain;
@@ -66,7 +79,7 @@ void parallel_detail::run(int64_t n, int64_t grain, Range range, const void *loo
     const Partition partition{n, grain, blocks, std::min<int64_t>(thread_count(), blocks)};
     if (partition.parts == 1) return range(loop, 0, n);
 
-    if (omp_in_parallel() || team_busy.test_and_set(std::memory_order_acquire)) {
+    if (omp_in_parallel() || !start_team()) {
         for (int64_t part = 0; part < partition.parts; ++part) run_part(partition, part, range, loop);
         return;
     }
@@ -74,7 +87,7 @@ void parallel_detail::run(int64_t n, int64_t grain, Range range, const void *loo
     // The OpenMP run time may grant fewer threads than asked for; the loop hands out the parts all the same.
 #pragma omp parallel for schedule(static, 1) num_threads(threads)
     for (int64_t part = 0; part < partition.parts; ++part) run_part(partition, part, range, loop);
-    team_busy.clear(std::memory_order_release);
+    end_team();
 }
 
 } // namespace mezzo

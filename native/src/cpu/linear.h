@@ -35,7 +35,7 @@ struct LinearForward {
 struct LinearBackward {
     LinearSizes sizes;
     mezzo_dtype dtype;       // of input and weight
-    LinearTensor grad_input; // optional, as the next two
+    LinearTensor grad_input; // optional, as the next two; may be grad_output
     LinearTensor grad_weight;
     LinearTensor grad_bias;
     LinearTensor grad_output;
@@ -45,6 +45,9 @@ struct LinearBackward {
     bool accumulate_input;
     bool accumulate_weight;
     bool accumulate_bias;
+
+    /// Whether grad_input overwrites grad_output.
+    bool in_place() const { return grad_input.data == grad_output.data; }
 };
 
 /// How a layer's work falls to members of a team: each has a range of rows and a range of columns.

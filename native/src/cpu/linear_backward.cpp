@@ -204,10 +204,7 @@ class Backward {
     const BackwardScratch scratch_;
 };
 
-} // namespace
-
-void run_linear(const LinearBackward &layer, const ProductBackend &backend, Allocator &memory) {
-    const LinearPlan plan = plan_linear(layer.sizes, thread_count(), backend.block_rows());
+void run_plan(const LinearBackward &layer, const LinearPlan &plan, const ProductBackend &backend, Allocator &memory) {
     const Backward backward(layer, backend, plan);
     const mezzo_dtype accumulator = accumulator_of(backend.element());
     const int64_t accumulator_size = dtype_size(accumulator);
@@ -232,6 +229,21 @@ void run_linear(const LinearBackward &layer, const ProductBackend &backend, Allo
     if (layer.grad_bias) {
         reduce_partials(layer.grad_bias, scratch.data() + bias_sums, bias_partials, layer.accumulate_bias);
     }
+}
+
+} // namespace
+
+void run_linear(const LinearBackward &layer, const ProductBackend &backend, Allocator &memory) {
+    const LinearPlan plan = plan_linear(layer.sizes, thread_count(), backend.block_rows());
+    if (!layer.in_place() || plan.column_parts == 1) return run_plan(layer, plan, backend, memory);
+
+    // Members that divide columns all read every row: they need the gradient where nobody overwrites it.
+    const int64_t bytes = layer.sizes.rows * layer.sizes.out_features * dtype_size(layer.grad_output.dtype);
+    const Scratch<std::byte> gradient(memory, bytes);
+    std::memcpy(gradient.data(), layer.grad_output.data, static_cast<size_t>(bytes));
+    LinearBackward apart = layer;
+    apart.grad_output.data = gradient.data();
+    run_plan(apart, plan, backend, memory);
 }
 
 } // namespace mezzo::cpu

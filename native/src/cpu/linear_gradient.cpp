@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cpu/linear_gradient.h"
 
+#include "cpu/rectify.h"
+
 namespace mezzo::cpu {
 namespace {
 
@@ -13,30 +15,6 @@ void visit_own_or_arithmetic(mezzo_dtype dtype, const Visitor &visitor) {
         visitor(TypeTag<Arithmetic<T>>{});
     } else {
         fail_dtype(dtype);
-    }
-}
-
-/// value <= 0, false for NaN.
-template <class T>
-MEZZO_ALWAYS_INLINE inline bool is_off(T value) {
-    if constexpr (is_half<T>) {
-        // In 16-bit integers, so that the loop need not widen what it only selects: as such the negative
-        // numbers lie between -0 and -Inf, below the negative NaNs.
-        constexpr int16_t kMinusInfinity = std::is_same_v<T, Half> ? -0x0400 : -0x0080;
-        const auto bits = static_cast<int16_t>(value.bits);
-        return bits <= kMinusInfinity || bits == 0;
-    } else {
-        return value <= 0;
-    }
-}
-
-/// 0 when `off`, else the value. On the bits of a half: the compiler does not vectorise a choice of structs.
-template <class T>
-MEZZO_ALWAYS_INLINE inline T zero_if(bool off, T value) {
-    if constexpr (is_half<T>) {
-        return {static_cast<uint16_t>(off ? 0 : value.bits)};
-    } else {
-        return off ? T{0} : value;
     }
 }
 
@@ -54,7 +32,9 @@ void mask_elements(Element *to, const Gradient *gradient, const Output *output, 
 const std::byte *masked_gradient(const LinearBackward &layer, mezzo_dtype element, int64_t first, int64_t count,
                                  std::byte *scratch) {
     const std::byte *gradient_data = layer.grad_output.data + first * dtype_size(layer.grad_output.dtype);
-    if (!layer.output && layer.grad_output.dtype == element && layer.dtype == element) return gradient_data;
+    const bool as_it_is = !layer.output && layer.grad_output.dtype == element && layer.dtype == element;
+    // What is overwritten in place is needed once more, for the weight gradient.
+    if (as_it_is && !layer.in_place()) return gradient_data;
 
     visit_floating_dtype(layer.dtype, [&](auto layer_tag) {
         using T = typename decltype(layer_tag)::type;

@@ -4,7 +4,10 @@
 
 #if defined(MEZZO_HAVE_ONEDNN)
 
+#include "core/fork_mutex.h"
 #include "core/memory.h"
+#include "cpu/rectify.h"
+#include "cpu/simd.h"
 
 #include <omp.h>
 
@@ -45,7 +48,6 @@ struct Problem {
     std::array<int64_t, 3> sizes;   // m, n, k
     std::array<int64_t, 5> strides; // a's two, b's two, c's rows
     bool bias;
-    bool relu;
     bool accumulate;
 
     auto operator<=>(const Problem &) const = default;
@@ -66,15 +68,12 @@ struct Product {
         attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
         dnnl::post_ops post_ops;
         if (problem.accumulate) post_ops.append_sum(1.0f);
-#if DNNL_VERSION_MAJOR >= 3
-        if (problem.relu) post_ops.append_eltwise(dnnl::algorithm::eltwise_relu, 0.0f, 0.0f);
         attributes.set_post_ops(post_ops);
+#if DNNL_VERSION_MAJOR >= 3
         const matmul::primitive_desc description = problem.bias
                                                        ? matmul::primitive_desc(cpu_engine(), a, b, bias, c, attributes)
                                                        : matmul::primitive_desc(cpu_engine(), a, b, c, attributes);
 #else
-        if (problem.relu) post_ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, 0.0f, 0.0f);
-        attributes.set_post_ops(post_ops);
         const matmul::desc operation = problem.bias ? matmul::desc(a, b, bias, c) : matmul::desc(a, b, c);
         const matmul::primitive_desc description(operation, attributes, cpu_engine());
 #endif
@@ -105,7 +104,7 @@ struct Product {
 class ProductCache {
   public:
     std::shared_ptr<const Product> find(const Problem &problem) {
-        const std::lock_guard<std::mutex> lock(mutex_);
+        const std::lock_guard<ForkMutex> lock(mutex_);
         const auto found = products_.find(problem);
         if (found != products_.end()) return found->second;
         auto product = std::make_shared<const Product>(problem);
@@ -121,7 +120,7 @@ class ProductCache {
   private:
     static constexpr size_t kCapacity = 256;
 
-    std::mutex mutex_;
+    ForkMutex mutex_;
     std::map<Problem, std::shared_ptr<const Product>> products_;
     std::deque<Problem> oldest_; // the keys, in the order in which they came
 };
@@ -148,6 +147,18 @@ bool onednn_uses(dnnl::cpu_isa isa) {
 
 dnnl::memory as_memory(const Desc &desc, const std::byte *data) {
     return {desc, cpu_engine(), const_cast<std::byte *>(data)}; // oneDNN has no memory of constants
+}
+
+/// Our own ReLU, over a block that is still in the cache: oneDNN's turns NaN into 0.
+template <class T>
+void rectify(const ProductTarget &c, const ProductShape &shape) {
+    T *rows = reinterpret_cast<T *>(c.data);
+    simd_for(shape.m, [=, stride = c.row_stride, columns = shape.n](int64_t begin, int64_t end) MEZZO_ALWAYS_INLINE {
+        for (int64_t row = begin; row < end; ++row) {
+            T *to = rows + row * stride;
+            for (int64_t i = 0; i < columns; ++i) to[i] = zero_if(is_off(to[i]), to[i]);
+        }
+    });
 }
 
 class OneDnnBackend final : public ProductBackend {
@@ -178,7 +189,6 @@ class OneDnnBackend final : public ProductBackend {
                         .sizes = {shape.m, shape.n, shape.k},
                         .strides = {a.row_stride, a.column_stride, b.row_stride, b.column_stride, c.row_stride},
                         .bias = c.bias != nullptr,
-                        .relu = c.relu,
                         .accumulate = c.accumulate});
         std::unordered_map<int, dnnl::memory> arguments{
             {DNNL_ARG_SRC, as_memory(product->a, a.data)},
@@ -190,6 +200,12 @@ class OneDnnBackend final : public ProductBackend {
         dnnl::stream stream(cpu_engine());
         product->primitive.execute(stream, arguments);
         stream.wait();
+        if (!c.relu) return;
+        if (c.dtype == MEZZO_DTYPE_BF16) {
+            rectify<BFloat16>(c, shape);
+        } else {
+            rectify<float>(c, shape);
+        }
     }
 
   private:

@@ -75,7 +75,7 @@ class ThinBackend final : public ProductBackend {
     static void multiply_outer(const ProductTarget &c, const PackedMatrix &a, const PackedMatrix &b,
                                const ProductShape &shape) {
         const T *left = elements(a);
-        const T *right = elements(b); // its elements are adjacent: a row, or a column of a matrix of one row
+        const T *right = elements(b);
         simd_for(shape.m, [=, &c](int64_t begin, int64_t end) MEZZO_ALWAYS_INLINE {
             Sum chunk[kChunk];
             for (int64_t i = begin; i < end; ++i) {
@@ -83,7 +83,12 @@ class ThinBackend final : public ProductBackend {
                 for (int64_t j = 0; j < shape.n; j += kChunk) {
                     const int64_t count = std::min(kChunk, shape.n - j);
                     start_chunk(chunk, c, j, count);
-                    for (int64_t e = 0; e < count; ++e) chunk[e] += factor * widen(right[j + e]);
+                    const Vector row{right + j * b.column_stride, b.column_stride};
+                    if (row.stride == 1) {
+                        add_multiple(chunk, factor, {row.data, 1}, count);
+                    } else {
+                        add_multiple(chunk, factor, row, count);
+                    }
                     finish_chunk<T>(c, i * c.row_stride + j, chunk, count);
                 }
             }
@@ -95,10 +100,8 @@ class ThinBackend final : public ProductBackend {
                                                     int64_t result, int64_t count, int64_t depth) {
         for (int64_t e = 0; e < count; ++e) {
             const T *row = matrix.data + (result + e) * matrix.result_stride;
-            Sum sum = 0;
-#pragma omp simd reduction(+ : sum)
-            for (int64_t d = 0; d < depth; ++d) sum += widen(row[d]) * widen(vector.data[d]);
-            chunk[e] += sum;
+            // Two calls, because a loop is vectorised well only where the compiler sees that its stride is 1.
+            chunk[e] += vector.stride == 1 ? dot(row, {vector.data, 1}, depth) : dot(row, vector, depth);
         }
     }
 
@@ -106,10 +109,20 @@ class ThinBackend final : public ProductBackend {
     MEZZO_ALWAYS_INLINE static inline void add_columns(Sum *chunk, const Matrix &matrix, const Vector &vector,
                                                        int64_t result, int64_t count, int64_t depth) {
         for (int64_t d = 0; d < depth; ++d) {
-            const T *row = matrix.data + d * matrix.depth_stride + result;
             const Sum factor = widen(vector.data[d * vector.stride]);
-            for (int64_t e = 0; e < count; ++e) chunk[e] += factor * widen(row[e]);
+            add_multiple(chunk, factor, {matrix.data + d * matrix.depth_stride + result, 1}, count);
         }
+    }
+
+    MEZZO_ALWAYS_INLINE static inline void add_multiple(Sum *chunk, Sum factor, const Vector &row, int64_t count) {
+        for (int64_t e = 0; e < count; ++e) chunk[e] += factor * widen(row.data[e * row.stride]);
+    }
+
+    MEZZO_ALWAYS_INLINE static inline Sum dot(const T *row, const Vector &vector, int64_t depth) {
+        Sum sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t d = 0; d < depth; ++d) sum += widen(row[d]) * widen(vector.data[d * vector.stride]);
+        return sum;
     }
 };
 

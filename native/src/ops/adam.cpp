@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // adam: one optimizer step over a list of parameters, in one pass
 //
-//   g = grad / grad_scale + weight_decay * p      t = step + 1
+//   g = grad / grad_scale + weight_decay * p      t = step + 1;  no second term when weight_decay is 0
 //   m = beta1 m + (1 - beta1) g                   bc1 = 1 - beta1^t
 //   v = beta2 v + (1 - beta2) g g                 bc2 = 1 - beta2^t
 //   p = p - (lr / bc1) m / (sqrt(v) / sqrt(bc2) + eps)
@@ -127,7 +127,8 @@ MEZZO_ALWAYS_INLINE inline void update(const Entry<T, Grad, Copy> &entry, int64_
     const auto [param, exp_avg, exp_avg_sq, copy, grad] = entry;
 #pragma GCC ivdep
     for (int64_t i = begin; i < end; ++i) {
-        const T g = convert<T>(grad[i]) * c.grad_factor + c.weight_decay * param[i];
+        const T unscaled = convert<T>(grad[i]) * c.grad_factor;
+        const T g = c.weight_decay == 0 ? unscaled : unscaled + c.weight_decay * param[i];
         const T m = c.beta1 * exp_avg[i] + c.one_minus_beta1 * g;
         const T v = c.beta2 * exp_avg_sq[i] + c.one_minus_beta2 * g * g;
         const T p = param[i] - c.step_size * m / (std::sqrt(v) / c.root_of_bc2 + c.eps);

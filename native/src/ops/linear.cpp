@@ -193,12 +193,25 @@ cpu::LinearSizes check_backward(const BackwardArguments &a) {
     return {rows, in_features, out_features};
 }
 
+/// Whether grad_input takes the place of grad_output, element by element.
+bool is_in_place(const BackwardArguments &a, bool accumulate_input) {
+    return a.grad_input && !accumulate_input && a.grad_input.bytes_data() == a.grad_output.bytes_data() &&
+           a.grad_input.elements() == a.grad_output.elements() && a.grad_input.dtype() == a.grad_output.dtype();
+}
+
 void linear_backward(const BackwardArguments &a, const mezzo_linear_desc *given_desc) {
     const mezzo_linear_desc desc = read_linear_desc(given_desc);
     expect_complete(a, desc);
     expect_same_device({&a.grad_output, &a.grad_input, &a.grad_weight, &a.grad_bias, &a.input, &a.weight, &a.output});
     const cpu::LinearSizes sizes = check_backward(a);
-    expect_no_overlaps({&a.grad_input, &a.grad_weight, &a.grad_bias}, {&a.grad_output, &a.input, &a.weight, &a.output});
+    const bool accumulate_input = (desc.accumulate & MEZZO_LINEAR_ACCUMULATE_INPUT) != 0;
+    if (is_in_place(a, accumulate_input)) {
+        expect_no_overlaps({&a.grad_input, &a.grad_weight, &a.grad_bias}, {&a.input, &a.weight, &a.output});
+        expect_no_overlaps({&a.grad_weight, &a.grad_bias}, {&a.grad_output});
+    } else {
+        expect_no_overlaps({&a.grad_input, &a.grad_weight, &a.grad_bias},
+                           {&a.grad_output, &a.input, &a.weight, &a.output});
+    }
 
     const bool relu = desc.activation == MEZZO_ACTIVATION_RELU;
     run(cpu::LinearBackward{.sizes = sizes,
@@ -210,7 +223,7 @@ void linear_backward(const BackwardArguments &a, const mezzo_linear_desc *given_
                             .input = layer_data(a.input),
                             .weight = layer_data(a.weight),
                             .output = relu ? layer_tensor(a.output) : cpu::LinearTensor{},
-                            .accumulate_input = (desc.accumulate & MEZZO_LINEAR_ACCUMULATE_INPUT) != 0,
+                            .accumulate_input = accumulate_input,
                             .accumulate_weight = (desc.accumulate & MEZZO_LINEAR_ACCUMULATE_WEIGHT) != 0,
                             .accumulate_bias = (desc.accumulate & MEZZO_LINEAR_ACCUMULATE_BIAS) != 0},
         a.grad_output.device());

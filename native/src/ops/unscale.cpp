@@ -92,7 +92,11 @@ void unscale(const TensorRef &found_inf, std::span<const TensorRef> grads, const
     }
     OverlapCheck overlap;
     overlap.add_written(found_inf);
-    overlap.add_written(grads);
+    if (check_only) {
+        overlap.add_read(grads);
+    } else {
+        overlap.add_written(grads);
+    }
     overlap.add_read(scale);
     overlap.run();
 

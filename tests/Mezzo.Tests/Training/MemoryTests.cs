@@ -39,7 +39,7 @@ internal sealed class MemoryTests : TensorFixture
         long data = Samples * (4 + 2 * 8) + (isHalf ? 2 * Samples : 0);
         long predictions = 2 * Samples * (e + 8) + 8 * Samples;
         long headGradients = 4 * (Hidden * Hidden + Hidden + Hidden + 1);
-        return state + data + predictions + headGradients + 7 * Activation * e + Scratch(activation);
+        return state + data + predictions + headGradients + 6 * Activation * e + Scratch(activation);
     }
 
     /// <summary>What the backward pass of a hidden layer needs besides its arguments, which depends on the processor.</summary>

@@ -3,7 +3,7 @@
 
 #include "core/convert.h"
 #include "support/oracle.h"
-#include "support/status.h"
+#include "support/thread_counts.h"
 
 #include <omp.h>
 
@@ -15,16 +15,6 @@
 
 namespace mezzo::testing {
 namespace {
-
-/// Sets the number of threads, and back at the end.
-class Threads {
-  public:
-    explicit Threads(int32_t threads) : previous_(thread_count()) { EXPECT_OK(mezzo_threads_set(threads)); }
-    ~Threads() { EXPECT_OK(mezzo_threads_set(previous_)); }
-
-  private:
-    int32_t previous_;
-};
 
 using Parts = std::vector<std::pair<int64_t, int64_t>>;
 
@@ -41,7 +31,7 @@ Parts parts_of(int64_t n, int64_t grain) {
 }
 
 TEST(Threads, Set_IsWhatGetAnswers) {
-    const Threads three(3);
+    const ThreadScope three(3);
     int32_t threads = 0;
     ASSERT_OK(mezzo_threads_get(&threads));
     EXPECT_EQ(threads, 3);
@@ -89,7 +79,7 @@ TEST_P(BadThreadsDeathTest, Environment_IsReportedAndIgnored) {
 
 TEST(ParallelFor, CoversEveryIndexOnceInPartsThatBeginAtMultiplesOfTheGrain) {
     for (const int threads : {1, 2, 3, 7}) {
-        const Threads set(threads);
+        const ThreadScope set(threads);
         for (const int64_t grain : {1, 4, 100}) {
             for (const int64_t n : {1, 2, 99, 100, 101, 1000}) {
                 int64_t next = 0;
@@ -111,14 +101,14 @@ TEST(ParallelFor, OfNothing_CallsNothing) {
 }
 
 TEST(ParallelFor, RunsOnAsManyThreadsAsAskedFor) {
-    const Threads three(3);
+    const ThreadScope three(3);
     std::atomic<int> team{0};
     parallel_for(3, 1, [&](int64_t, int64_t) { team = omp_get_num_threads(); });
     EXPECT_EQ(team, 3);
 }
 
 TEST(ParallelFor, InsideAParallelRegion_RunsTheSamePartsOnTheCallingThread) {
-    const Threads four(4);
+    const ThreadScope four(4);
     const Parts alone = parts_of(1000, 10);
     EXPECT_EQ(alone.size(), 4u);
 #pragma omp parallel num_threads(2)
@@ -135,7 +125,7 @@ TEST(ParallelFor, InsideAParallelRegion_RunsTheSamePartsOnTheCallingThread) {
 }
 
 TEST(ParallelFor, Nested_RunsOnTheThreadOfTheOuterLoop) {
-    const Threads two(2);
+    const ThreadScope two(2);
     std::atomic<int64_t> sum{0};
     parallel_for(2, 1, [&](int64_t begin, int64_t end) {
         parallel_for(100, 1,
@@ -145,7 +135,7 @@ TEST(ParallelFor, Nested_RunsOnTheThreadOfTheOuterLoop) {
 }
 
 TEST(ParallelFor, FromSeveralThreadsAtOnce_StartsNoSecondTeam) {
-    const Threads two(2);
+    const ThreadScope two(2);
     std::atomic<int> running{0};
     std::atomic<int> most{0};
     const auto caller = [&] {

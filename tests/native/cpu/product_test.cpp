@@ -10,77 +10,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace mezzo::testing {
 namespace {
 
-using cpu::LinearPlan;
 using cpu::MatrixView;
 using cpu::ProductBackend;
-using cpu::ProductChoice;
-using cpu::ProductMachine;
 using cpu::ProductShape;
 using cpu::ProductTarget;
-using Kind = cpu::ProductChoice::Kind;
-
-// -------------------------------------------------------------------------------------------------------
-// Choice and plan
-// -------------------------------------------------------------------------------------------------------
-
-TEST(ProductChoice, EachMachine_GetsItsFastestBackend) {
-    const ProductMachine zen5{.avx512 = true, .avx512_bf16 = true, .onednn = true, .onednn_amx = false};
-    const ProductMachine sapphire_rapids{.avx512 = true, .avx512_bf16 = true, .onednn = true, .onednn_amx = true};
-    const ProductMachine skylake_server{.avx512 = true, .avx512_bf16 = false, .onednn = true, .onednn_amx = false};
-    const ProductMachine haswell{.avx512 = false, .avx512_bf16 = false, .onednn = true, .onednn_amx = false};
-    const ProductMachine bare{};
-    const auto choose = [](mezzo_dtype dtype, const ProductMachine &machine) {
-        return cpu::choose_product(dtype, {.m = 2, .n = 2, .k = 2}, machine);
-    };
-    EXPECT_EQ(choose(MEZZO_DTYPE_BF16, zen5), (ProductChoice{Kind::kTile, MEZZO_DTYPE_BF16}));
-    EXPECT_EQ(choose(MEZZO_DTYPE_BF16, sapphire_rapids), (ProductChoice{Kind::kOneDnn, MEZZO_DTYPE_BF16}));
-    EXPECT_EQ(choose(MEZZO_DTYPE_BF16, skylake_server), (ProductChoice{Kind::kTile, MEZZO_DTYPE_F32}));
-    EXPECT_EQ(choose(MEZZO_DTYPE_BF16, haswell), (ProductChoice{Kind::kOneDnn, MEZZO_DTYPE_F32}));
-    EXPECT_EQ(choose(MEZZO_DTYPE_BF16, bare), (ProductChoice{Kind::kPlain, MEZZO_DTYPE_F32}));
-    EXPECT_EQ(choose(MEZZO_DTYPE_F16, zen5), (ProductChoice{Kind::kTile, MEZZO_DTYPE_F32}));
-    EXPECT_EQ(choose(MEZZO_DTYPE_F32, sapphire_rapids), (ProductChoice{Kind::kTile, MEZZO_DTYPE_F32}));
-    EXPECT_EQ(choose(MEZZO_DTYPE_F32, haswell), (ProductChoice{Kind::kOneDnn, MEZZO_DTYPE_F32}));
-    EXPECT_EQ(choose(MEZZO_DTYPE_F64, haswell), (ProductChoice{Kind::kPlain, MEZZO_DTYPE_F64}));
-    EXPECT_EQ(choose(MEZZO_DTYPE_F64, zen5), (ProductChoice{Kind::kTile, MEZZO_DTYPE_F64}));
-}
-
-TEST(ProductChoice, OneRow_IsNotPacked) {
-    for (const mezzo_dtype dtype : kFloatingDTypes) {
-        const ProductChoice thin{Kind::kThin, dtype};
-        EXPECT_EQ(cpu::choose_product(dtype, {.m = 1, .n = 9, .k = 9}, cpu::product_machine()), thin);
-    }
-}
-
-TEST(ProductChoice, OneFeature_IsForTilesOrLoops) {
-    const ProductMachine with_tiles{.avx512 = true, .avx512_bf16 = true, .onednn = true, .onednn_amx = true};
-    const ProductMachine without{.avx512 = false, .avx512_bf16 = false, .onednn = true, .onednn_amx = false};
-    for (const ProductShape &shape : {ProductShape{9, 1, 9}, ProductShape{9, 9, 1}}) {
-        for (const mezzo_dtype dtype : {MEZZO_DTYPE_F32, MEZZO_DTYPE_F64, MEZZO_DTYPE_BF16}) {
-            EXPECT_EQ(cpu::choose_product(dtype, shape, with_tiles), (ProductChoice{Kind::kTile, dtype}));
-            EXPECT_EQ(cpu::choose_product(dtype, shape, without), (ProductChoice{Kind::kThin, dtype}));
-        }
-        EXPECT_EQ(cpu::choose_product(MEZZO_DTYPE_F16, shape, with_tiles),
-                  (ProductChoice{Kind::kTile, MEZZO_DTYPE_F32}));
-    }
-}
-
-TEST(LinearPlan, ManyRows_AreDividedAmongThreads) {
-    EXPECT_EQ(cpu::plan_linear({20000, 150, 150}, 2, 192), (LinearPlan{2, 1, 190}));
-    EXPECT_EQ(cpu::plan_linear({20000, 150, 150}, 1, 192), (LinearPlan{1, 1, 200}));
-}
-
-TEST(LinearPlan, FewRowsOrALargeWeight_AreDividedByColumns) {
-    EXPECT_EQ(cpu::plan_linear({64, 4096, 4096}, 4, 192), (LinearPlan{1, 4, 70}));
-    EXPECT_EQ(cpu::plan_linear({4096, 4096, 4096}, 2, 192), (LinearPlan{1, 2, 190}));
-}
-
-TEST(LinearPlan, LittleWork_StaysOnOneThread) {
-    EXPECT_EQ(cpu::plan_linear({7, 3, 5}, 8, 192), (LinearPlan{1, 1, 10}));
-}
 
 // -------------------------------------------------------------------------------------------------------
 // Products
@@ -121,13 +59,47 @@ struct ProductCase {
     bool bias;
     bool relu;
     bool accumulate;
+    int64_t gap = 0;  // elements between the rows of A and of B, or between their columns where transposed
+    bool nan = false; // a NaN in the middle row of A
+};
+
+/// Rows as they lie in memory with a gap after each; NaN is in the gaps.
+std::vector<double> with_gaps(const std::vector<double> &matrix, int64_t rows, int64_t columns, int64_t gap) {
+    std::vector<double> result(static_cast<size_t>(rows * (columns + gap)), std::nan(""));
+    for (int64_t row = 0; row < rows; ++row) {
+        std::copy_n(matrix.begin() + row * columns, columns, result.begin() + row * (columns + gap));
+    }
+    return result;
+}
+
+/// A matrix of a test in memory, and the view of it that backends get.
+class ProductOperand {
+  public:
+    ProductOperand(mezzo_dtype dtype, const std::vector<double> &matrix, int64_t rows, int64_t columns, bool transpose,
+                   int64_t gap)
+        : transposed_(transpose), stride_((transpose ? rows : columns) + gap) {
+        const std::vector<double> values = transpose ? with_gaps(transposed(matrix, rows, columns), columns, rows, gap)
+                                                     : with_gaps(matrix, rows, columns, gap);
+        bytes_ = TestTensor(dtype, {static_cast<int64_t>(values.size())}, values).bytes();
+    }
+
+    MatrixView view() const {
+        const auto *data = reinterpret_cast<const std::byte *>(bytes_.data());
+        return transposed_ ? MatrixView{data, 1, stride_} : MatrixView{data, stride_, 1};
+    }
+
+  private:
+    bool transposed_;
+    int64_t stride_;
+    std::vector<uint8_t> bytes_;
 };
 
 void expect_product(const ProductBackend &backend, const ProductCase &c) {
     const auto [m, n, k] = c.shape;
     const mezzo_dtype element = backend.element();
     const mezzo_dtype sum = arithmetic_of(element);
-    const std::vector<double> a = rounded(random_values(m * k, 1), element);
+    std::vector<double> a = rounded(random_values(m * k, 1), element);
+    if (c.nan) a[static_cast<size_t>(m / 2 * k + k / 2)] = std::nan("");
     const std::vector<double> b = rounded(random_values(k * n, 2), element);
     const std::vector<double> bias = rounded(random_values(n, 3), sum);
     // The rows of C lie apart, and what is between them must stay.
@@ -142,24 +114,20 @@ void expect_product(const ProductBackend &backend, const ProductCase &c) {
         const double added = c.accumulate ? before[to] : c.bias ? bias[static_cast<size_t>(i % n)] : 0;
         expected.values[to] = product.values[from] + added;
         expected.magnitudes[to] = product.magnitudes[from] + std::abs(added);
-        if (c.relu) expected.values[to] = std::max(0.0, expected.values[to]);
+        if (c.relu) expected.values[to] = relu(expected.values[to]);
     }
 
-    std::vector<uint8_t> a_bytes, b_bytes, bias_bytes;
-    const TestTensor a_tensor(element, {m * k}, c.a_transposed ? transposed(a, m, k) : a);
-    const TestTensor b_tensor(element, {k * n}, c.b_transposed ? transposed(b, k, n) : b);
+    std::vector<uint8_t> bias_bytes;
+    const ProductOperand a_operand(element, a, m, k, c.a_transposed, c.gap);
+    const ProductOperand b_operand(element, b, k, n, c.b_transposed, c.gap);
     const TestTensor bias_tensor(sum, {n}, bias);
     const TestTensor c_tensor(c.out, {m * stride}, before);
     std::vector<uint8_t> result = c_tensor.bytes();
 
-    const MatrixView a_view =
-        c.a_transposed ? MatrixView{data_of(a_tensor, a_bytes), 1, m} : MatrixView{data_of(a_tensor, a_bytes), k, 1};
-    const MatrixView b_view =
-        c.b_transposed ? MatrixView{data_of(b_tensor, b_bytes), 1, k} : MatrixView{data_of(b_tensor, b_bytes), n, 1};
     std::vector<std::byte> left_storage, right_storage;
     const auto left =
-        backend.pack_left(a_view, m, k, scratch_of(left_storage, backend.left_bytes(c.a_transposed, m, k)));
-    const auto right = backend.pack_right(b_view, k, n, scratch_of(right_storage, backend.right_bytes(k, n)));
+        backend.pack_left(a_operand.view(), m, k, scratch_of(left_storage, backend.left_bytes(c.a_transposed, m, k)));
+    const auto right = backend.pack_right(b_operand.view(), k, n, scratch_of(right_storage, backend.right_bytes(k, n)));
     const ProductTarget target{.data = reinterpret_cast<std::byte *>(result.data()),
                                .row_stride = stride,
                                .dtype = c.out,
@@ -171,7 +139,50 @@ void expect_product(const ProductBackend &backend, const ProductCase &c) {
     EXPECT_TRUE(is_near(c_tensor.values(), expected, {.stored = c.out, .arithmetic = sum, .operations = k + 1}))
         << backend.name() << " " << dtype_name(element) << " " << m << "x" << n << "x" << k << " transposed "
         << c.a_transposed << c.b_transposed << " out " << dtype_name(c.out) << " bias " << c.bias << " relu " << c.relu
-        << " accumulate " << c.accumulate;
+        << " accumulate " << c.accumulate << " gap " << c.gap << " nan " << c.nan;
+}
+
+/// Every kind of product: a matrix, vectors and outer products of both directions, a single sum.
+const std::vector<ProductShape> kKinds = {{21, 35, 19}, {1, 70, 19}, {70, 1, 19}, {30, 70, 1}, {1, 1, 300}, {1, 1, 1}};
+
+TEST(Products, EachBackend_KeepsNanThroughReLU) {
+    for (const ProductBackend *backend : backends()) {
+        for (const ProductShape &shape : kKinds) {
+            if (!takes(*backend, shape)) continue;
+            for (const mezzo_dtype out : {backend->element(), arithmetic_of(backend->element())}) {
+                for (const bool bias : {false, true}) {
+                    expect_product(*backend, {.shape = shape,
+                                              .a_transposed = false,
+                                              .b_transposed = true,
+                                              .out = out,
+                                              .bias = bias,
+                                              .relu = true,
+                                              .accumulate = false,
+                                              .nan = true});
+                }
+            }
+        }
+    }
+}
+
+TEST(Products, EachBackend_ReadsPartsOfWiderMatrices) {
+    for (const ProductBackend *backend : backends()) {
+        for (const ProductShape &shape : kKinds) {
+            if (!takes(*backend, shape)) continue;
+            for (const bool a_transposed : {false, true}) {
+                for (const bool b_transposed : {false, true}) {
+                    expect_product(*backend, {.shape = shape,
+                                              .a_transposed = a_transposed,
+                                              .b_transposed = b_transposed,
+                                              .out = arithmetic_of(backend->element()),
+                                              .bias = false,
+                                              .relu = false,
+                                              .accumulate = false,
+                                              .gap = 5});
+                }
+            }
+        }
+    }
 }
 
 TEST(Products, EachBackend_MatchesOracle) {

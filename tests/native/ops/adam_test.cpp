@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "ops/thread_counts.h"
 #include "support/oracle.h"
+#include "support/thread_counts.h"
 
 namespace mezzo::testing {
 namespace {
@@ -59,7 +59,8 @@ struct Reference {
     T v = 0;
 
     void step(double grad, double t, const mezzo_adam_desc &desc) {
-        const T g = static_cast<T>(grad) + static_cast<T>(desc.weight_decay) * p;
+        T g = static_cast<T>(grad);
+        if (desc.weight_decay != 0) g += static_cast<T>(desc.weight_decay) * p;
         m = static_cast<T>(desc.beta1) * m + static_cast<T>(1 - desc.beta1) * g;
         v = static_cast<T>(desc.beta2) * v + static_cast<T>(1 - desc.beta2) * g * g;
         const T step_size = static_cast<T>(desc.lr / (1 - std::pow(desc.beta1, t)));
@@ -212,6 +213,22 @@ TEST(Adam, Step_LetsInfAndNaNIntoTheirElementsAlone) {
     ASSERT_OK(model.run(nullptr));
     const std::vector<double> params = model.params[0].values();
     for (size_t i = 0; i < params.size(); ++i) EXPECT_EQ(std::isnan(params[i]), i == 13 || i == 40) << i;
+}
+
+TEST(Adam, Step_WithoutWeightDecay_KeepsInfiniteParametersOutOfTheMoments) {
+    for (const mezzo_dtype dtype : {MEZZO_DTYPE_F32, MEZZO_DTYPE_F64}) {
+        Model model;
+        model.add(dtype, 3, dtype);
+        model.params[0].write({INFINITY, -static_cast<double>(INFINITY), 1});
+        const std::vector<double> grads = model.grads[0].values();
+        ASSERT_OK(model.run(nullptr));
+        const std::vector<double> params = model.params[0].values();
+        EXPECT_EQ(params[0], INFINITY);
+        EXPECT_EQ(params[1], -INFINITY);
+        const std::vector<double> moments = model.exp_avgs[0].values();
+        for (size_t i = 0; i < moments.size(); ++i) EXPECT_EQ(std::signbit(moments[i]), std::signbit(grads[i])) << i;
+        for (const double moment : moments) EXPECT_TRUE(std::isfinite(moment));
+    }
 }
 
 TEST(Adam, Step_CountsWithoutParameters) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <mezzo/ops.h>
 
-#include "ops/thread_counts.h"
 #include "support/oracle.h"
+#include "support/thread_counts.h"
 
 namespace mezzo::testing {
 namespace {

@@ -124,8 +124,8 @@ TEST_F(LinearErrors, Backward_WrongShapeOrDType_IsNamed) {
 
 TEST_F(LinearErrors, Backward_Overlap_IsNamed) {
     const TestTensor square(MEZZO_DTYPE_F32, {4, 4}), other(MEZZO_DTYPE_F32, {4, 4}), third(MEZZO_DTYPE_F32, {4, 4});
-    EXPECT_FAILS(mezzo_linear_backward(square, {}, {}, square, other, third, {}, nullptr), INVALID_ARGUMENT,
-                 "linear_backward: grad_input shares memory with grad_output, expected separate tensors");
+    EXPECT_FAILS(mezzo_linear_backward(square, {}, {}, third, other, square, {}, nullptr), INVALID_ARGUMENT,
+                 "linear_backward: grad_input shares memory with weight, expected separate tensors");
     EXPECT_FAILS(mezzo_linear_backward(square, square, {}, other, third, third, {}, nullptr), INVALID_ARGUMENT,
                  "linear_backward: grad_input shares memory with grad_weight, expected separate tensors");
 }

@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "ops/thread_counts.h"
 #include "support/oracle.h"
+#include "support/thread_counts.h"
 
 namespace mezzo::testing {
 namespace {

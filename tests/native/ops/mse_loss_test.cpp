@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "ops/thread_counts.h"
 #include "support/oracle.h"
+#include "support/thread_counts.h"
 
 namespace mezzo::testing {
 namespace {

@@ -6,8 +6,8 @@
 #include <random>
 
 #include "device/random_block.h"
-#include "ops/thread_counts.h"
 #include "support/oracle.h"
+#include "support/thread_counts.h"
 
 namespace mezzo::testing {
 namespace {

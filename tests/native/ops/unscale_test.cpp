@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "ops/thread_counts.h"
 #include "support/oracle.h"
+#include "support/thread_counts.h"
 
 namespace mezzo::testing {
 namespace {
@@ -124,6 +124,18 @@ TEST(Unscale, TakesListsOfMixedDTypesAndSizes) {
             ASSERT_OK(mezzo_fill(grad, 0));
         }
     }
+}
+
+TEST(Unscale, ToCheckOnly_ReadsGradientsThatShareMemory) {
+    const TestTensor base(MEZZO_DTYPE_F32, {8}, {1, 2, 3, 4, INFINITY, 6, 7, 8});
+    const TestTensor head = base.view(0, {5});
+    const TestTensor tail = base.view(4, {4});
+    const mezzo_tensor grads[] = {head, tail, head};
+    const TestTensor found_inf = TestTensor::scalar(MEZZO_DTYPE_F32, 0);
+    ASSERT_OK(mezzo_unscale(found_inf, grads, 3, base.view(2, {}), &kCheckOnly));
+    EXPECT_EQ(found_inf.item(), 1);
+    EXPECT_FAILS(unscale(base.view(0, {}), head, {}, &kCheckOnly), INVALID_ARGUMENT,
+                 "unscale: found_inf shares memory with grads[0], expected separate tensors");
 }
 
 TEST(Unscale, TakesAnEmptyList) {

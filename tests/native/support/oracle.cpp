@@ -58,6 +58,10 @@ std::vector<double> transposed(const std::vector<double> &matrix, int64_t rows, 
     return result;
 }
 
+double relu(double value) {
+    return value < 0 ? 0 : value;
+}
+
 std::vector<double> finite_difference(const std::function<double(const std::vector<double> &)> &function,
                                       std::vector<double> point) {
     std::vector<double> gradient(point.size());

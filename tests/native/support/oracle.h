@@ -24,6 +24,9 @@ Expected matmul(const std::vector<double> &a, const std::vector<double> &b, int6
 
 std::vector<double> transposed(const std::vector<double> &matrix, int64_t rows, int64_t columns);
 
+/// max(value, 0); NaN stays.
+double relu(double value);
+
 /// Gradient of `function` at `point` by central differences in f64.
 std::vector<double> finite_difference(const std::function<double(const std::vector<double> &)> &function,
                                       std::vector<double> point);
