@@ -59,7 +59,7 @@ package_purpose() {
         ninja-build) echo 'runs the native build' ;;
         g++) echo 'compiles the native library' ;;
         libgtest-dev) echo 'GoogleTest, for the native tests' ;;
-        libdnnl-dev) echo 'oneDNN, the fast matrix products on the CPU' ;;
+        libdnnl-dev) echo 'oneDNN, matrix products on processors with AMX or without AVX-512' ;;
         pkg-config) echo 'how the C sample finds the installed library' ;;
         python3) echo 'runs the ctypes sample and counts the test results' ;;
         clang) echo 'reads the C headers for the generated bindings' ;;
@@ -74,7 +74,7 @@ package_purpose() {
 # What is lost without an optional package; nothing for a required one.
 package_loss() {
     case $1 in
-        libdnnl-dev) echo "matrix products run in the library's own loops, slower" ;;
+        libdnnl-dev) echo 'processors without AVX-512 multiply matrices in plain loops, slower, and AMX is not used' ;;
         clang) echo 'the committed bindings are used as they are, not generated or compared' ;;
         clang-format) echo 'the format of the C++ sources is neither checked nor changed' ;;
     esac
