@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 namespace Mezzo.Tests.Support;
 
-/// <summary>Runs each test in a scope of its own and checks that nothing the scope does not own leaks from it.</summary>
+/// <summary>Runs each test in a scope of its own, from the same seed.</summary>
 internal abstract class TensorFixture
 {
     private TensorScope _scope = null!;
