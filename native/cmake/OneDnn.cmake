@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# mezzo_onednn: oneDNN 2.6 or newer with MEZZO_HAVE_ONEDNN defined, or nothing at all.
+# mezzo_onednn: oneDNN 2.6 or newer with MEZZO_HAVE_ONEDNN defined, or nothing at all. Found by its header and
+# library: its CMake package asks for OpenCL's headers, which nothing here needs and Debian only recommends.
 add_library(mezzo_onednn INTERFACE)
 
 if(NOT MEZZO_ONEDNN MATCHES "^(AUTO|OFF)$")
@@ -7,13 +8,20 @@ if(NOT MEZZO_ONEDNN MATCHES "^(AUTO|OFF)$")
 endif()
 
 if(MEZZO_ONEDNN STREQUAL "AUTO")
-  find_package(dnnl CONFIG QUIET)
-  if(dnnl_FOUND AND dnnl_VERSION VERSION_LESS 2.6)
-    message(STATUS "oneDNN: ${dnnl_VERSION} is too old, 2.6 or newer is needed; matrix products use the built-in kernels")
-  elseif(dnnl_FOUND)
-    message(STATUS "oneDNN: ${dnnl_VERSION}")
-    target_compile_definitions(mezzo_onednn INTERFACE MEZZO_HAVE_ONEDNN)
-    target_link_libraries(mezzo_onednn INTERFACE DNNL::dnnl)
+  find_path(mezzo_onednn_include oneapi/dnnl/dnnl_version.h)
+  find_library(mezzo_onednn_library dnnl)
+  if(mezzo_onednn_include AND mezzo_onednn_library)
+    file(STRINGS "${mezzo_onednn_include}/oneapi/dnnl/dnnl_version.h" lines REGEX "^#define DNNL_VERSION_(MAJOR|MINOR|PATCH) ")
+    string(REGEX REPLACE "[^0-9;]+" "" numbers "${lines}")
+    list(JOIN numbers "." onednn_version)
+    if(onednn_version VERSION_LESS 2.6)
+      message(STATUS "oneDNN: ${onednn_version} is too old, 2.6 or newer is needed; matrix products use the built-in kernels")
+    else()
+      message(STATUS "oneDNN: ${onednn_version}")
+      target_compile_definitions(mezzo_onednn INTERFACE MEZZO_HAVE_ONEDNN)
+      target_include_directories(mezzo_onednn SYSTEM INTERFACE "${mezzo_onednn_include}")
+      target_link_libraries(mezzo_onednn INTERFACE "${mezzo_onednn_library}")
+    endif()
   else()
     message(STATUS "oneDNN: not found (Debian: libdnnl-dev); matrix products use the built-in kernels")
   endif()
