@@ -13,9 +13,11 @@ run|build, then run the sin/cos comparison; `run -- ARGS` runs `mezzo ARGS` inst
 test|build, then run every test; the last line is `N passed, N failed, N skipped`
 gen|write the C# bindings anew from the C headers (needs clang)
 fmt|format the C++ and C# sources
-check|formatting, generated bindings, native tests under AddressSanitizer and UBSan
+check|formatting, generated bindings, native tests under AddressSanitizer and UBSan, CUDA kernels
 bench|measure: `bench sincos`, time against PyTorch and oneDNN; `bench quality`, losses
-pack|make the NuGet package in artifacts/package'
+pack|make the NuGet package in artifacts/package
+gpu-bundle|pack what a machine with a GPU but without .NET needs, into artifacts/gpu-bundle
+gpu|build, test and measure on the GPU of this machine, with the bundle; `gpu --help` lists the parts'
 
 main() {
     local verb=${1-}
@@ -24,12 +26,14 @@ main() {
     case $verb in
         build) no_arguments build "$@"; build_all ;;
         run) verb_run "$@" ;;
-        test) no_arguments test "$@"; build_all pkg-config python3; exec eng/test.sh ;;
+        test) no_arguments test "$@"; verb_test ;;
         gen) no_arguments gen "$@"; verb_gen ;;
         fmt) no_arguments fmt "$@"; verb_fmt ;;
         check) no_arguments check "$@"; verb_check ;;
         bench) verb_bench "$@" ;;
         pack) no_arguments pack "$@"; build_all; pack ;;
+        gpu-bundle) no_arguments gpu-bundle "$@"; need_dotnet; need libgtest-dev; exec eng/gpu-bundle.sh ;;
+        gpu) exec python3 eng/gpu.py "$@" ;;
         -h | --help | help) usage ;;
         *) unknown "$verb" ;;
     esac
@@ -40,7 +44,7 @@ usage() {
     echo
     local verb text
     while IFS='|' read -r verb text; do
-        printf '  %-7s%s\n' "$verb" "$text"
+        printf '  %-12s%s\n' "$verb" "$text"
     done <<<"$verbs"
 }
 
@@ -80,8 +84,14 @@ verb_fmt() {
     dotnet format Engine.sln
 }
 
+verb_test() {
+    build_all pkg-config python3 libboost-context-dev
+    build_native cuda-sim
+    exec eng/test.sh
+}
+
 verb_check() {
-    build_all clang clang-format
+    build_all clang clang-format libboost-context-dev python3
     exec eng/check.sh
 }
 

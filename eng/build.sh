@@ -25,9 +25,16 @@ build_managed() {
     dotnet build Engine.sln -c "$dotnet_configuration" -v quiet
 }
 
+# The library of the package, with kernels for every GPU. The compiler is the person's own or fetched, once.
+build_package() {
+    local toolkit
+    toolkit=$(eng/cuda-toolkit.sh) || return
+    CUDA_HOME=$toolkit build_native package
+}
+
 # The same commit gives the same bytes: entries of the package carry the commit's time, not the clock's.
 pack() {
-    build_native package
+    build_package || return
     say "Packing into $package_dir"
     SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 315532800) \
         dotnet pack managed/Mezzo -c "$dotnet_configuration" -v quiet -p:ContinuousIntegrationBuild=true \

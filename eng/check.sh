@@ -40,10 +40,18 @@ scripts() {
     done
 }
 
+# sanitizers PRESET [ENVIRONMENT...]: the native tests of a sanitized build.
 sanitizers() {
-    build_native sanitize &&
-        ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
-            build/sanitize/mezzo_native_tests --gtest_brief=1
+    build_native "$1" &&
+        env ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+            "${@:2}" "build/$1/mezzo_native_tests" --gtest_brief=1
+}
+
+kernels() {
+    local toolkit
+    toolkit=$(eng/cuda-toolkit.sh) && build_package &&
+        eng/cuda_resources.py --toolkit "$toolkit" --max-megabytes 40 --tensor matmul_sm75@75-75 --tensor matmul_sm80@80 \
+            build/package/libmezzo.so
 }
 
 check_with clang-format 'format of the C++ sources' clang_format
@@ -51,7 +59,10 @@ check 'format of the C# sources' dotnet format Engine.sln --verify-no-changes --
 check_with clang 'generated bindings' \
     dotnet run --project bindings/generator -c "$dotnet_configuration" --no-build -- --check
 check 'scripts' scripts
-check 'native tests under the sanitizers' sanitizers
+check 'native tests under the sanitizers' sanitizers sanitize
+check 'native tests on the simulated CUDA device under the sanitizers' \
+    sanitizers cuda-sim-sanitize MEZZO_TEST_DEVICE=cuda:0 GTEST_FILTER='-*OnCpu.*:PlantedBugsTest.*'
+check 'kernels of every architecture: registers, no spills, tensor cores, size of the library' kernels
 
 say 'Summary'
 if ((${#failed[@]} > 0)); then

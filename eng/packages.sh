@@ -59,6 +59,7 @@ package_purpose() {
         ninja-build) echo 'runs the native build' ;;
         g++) echo 'compiles the native library' ;;
         libgtest-dev) echo 'GoogleTest, for the native tests' ;;
+        libboost-context-dev) echo 'fibers, which the simulated CUDA device runs threads as' ;;
         libdnnl-dev) echo 'oneDNN, matrix products on processors with AMX or without AVX-512' ;;
         pkg-config) echo 'how the C sample finds the installed library' ;;
         python3) echo 'runs the ctypes sample and counts the test results' ;;
@@ -85,6 +86,7 @@ package_present() {
         ninja-build) have ninja ;;
         clang) have clang || compgen -c clang- | grep -qxE 'clang-[0-9]+' ;;
         libgtest-dev) have_header gtest/gtest.h ;;
+        libboost-context-dev) have_header boost/context/fiber.hpp ;;
         libdnnl-dev) have_header oneapi/dnnl/dnnl.hpp ;;
         python3-torch) have_python_module torch ;;
         python3-numpy) have_python_module numpy ;;

@@ -2,7 +2,7 @@
 """Adds up the results of test suites and prints `N passed, N failed, N skipped` as its last line.
 
 Usage: tally.py FILE=STATUS...
-FILE holds a suite's results: GoogleTest's or CTest's XML, dotnet test's .trx, or .cases with lines
+FILE holds a suite's results: GoogleTest's, CTest's or NUnit's XML, dotnet test's .trx, or .cases with lines
 `passed|failed|skipped NAME`. STATUS is what the suite's program exited with. A suite without results counts as
 one failure, and so does one whose tests all passed though the program or the run failed.
 Exits with 1 when anything failed.
@@ -31,6 +31,18 @@ def read_trx(root):
     return results, any(e.get("outcome") != "Completed" for e in named("ResultSummary"))
 
 
+def outcome_of_nunit(case):
+    return {"Passed": "passed", "Warning": "passed", "Skipped": "skipped"}.get(case.get("result"), "failed")
+
+
+def read_nunit(root):
+    """A failure of a suite itself, of its set-up say, counts as one more test."""
+    results = [(outcome_of_nunit(e), e.get("fullname")) for e in root.iter("test-case")]
+    results += [("failed", e.get("fullname")) for e in root.iter("test-suite")
+                if e.get("result") == "Failed" and e.get("site") in ("SetUp", "TearDown", "Test")]
+    return results, root.get("result") == "Failed"
+
+
 def read(path):
     """(outcome, name) of every test in the file, and whether the file says that the run itself broke off."""
     if path.suffix == ".cases":
@@ -38,6 +50,8 @@ def read(path):
     root = xml.parse(path).getroot()
     if path.suffix == ".trx":
         return read_trx(root)
+    if root.tag == "test-run":
+        return read_nunit(root)
     return [(outcome_of_junit(e), f"{e.get('classname')}.{e.get('name')}") for e in root.iter("testcase")], False
 
 
@@ -53,6 +67,11 @@ def results_of(path, status):
     return results
 
 
+def count(results):
+    """How many of each outcome, and the names of those that failed."""
+    return Counter(outcome for outcome, _ in results), [name for outcome, name in results if outcome == "failed"]
+
+
 def summary(count):
     return f"{count['passed']} passed, {count['failed']} failed, {count['skipped']} skipped"
 
@@ -61,13 +80,11 @@ def main(arguments):
     total = Counter()
     for argument in arguments:
         file, status = argument.rsplit("=", 1)
-        results = results_of(pathlib.Path(file), int(status))
-        count = Counter(outcome for outcome, _ in results)
-        total += count
-        print(f"{pathlib.Path(file).stem:<17}{summary(count)}")
-        for outcome, name in results:
-            if outcome == "failed":
-                print(f"  failed: {name}")
+        counted, failed = count(results_of(pathlib.Path(file), int(status)))
+        total += counted
+        print(f"{pathlib.Path(file).stem:<17}{summary(counted)}")
+        for name in failed:
+            print(f"  failed: {name}")
     print(summary(total))
     return 1 if total["failed"] or not total["passed"] else 0
 

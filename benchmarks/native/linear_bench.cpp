@@ -59,13 +59,13 @@ class Values {
         check(mezzo_tensor_create(&handle_, {}, dtype, &count, 1));
         const mezzo_random_desc desc{sizeof desc, 0, 1, stream};
         check(mezzo_random_normal(handle_, 0, 1, &desc));
-        tensor_ = {require_tensor(handle_, "values").bytes_data(), dtype};
+        tensor_ = TensorData(require_tensor(handle_, "values"));
     }
     ~Values() { mezzo_tensor_destroy(handle_); }
     Values(const Values &) = delete;
     Values &operator=(const Values &) = delete;
 
-    cpu::LinearTensor tensor() const { return tensor_; }
+    TensorData tensor() const { return tensor_; }
     std::byte *data() const { return tensor_.data; }
 
   private:
@@ -76,10 +76,10 @@ class Values {
     }
 
     mezzo_tensor handle_{};
-    cpu::LinearTensor tensor_;
+    TensorData tensor_;
 };
 
-void compare(const cpu::LinearSizes &sizes, mezzo_dtype dtype, bool processor_time) {
+void compare(const LinearSizes &sizes, mezzo_dtype dtype, bool processor_time) {
     const auto [rows, in, out] = sizes;
     const mezzo_dtype wide = dtype == MEZZO_DTYPE_F64 ? dtype : MEZZO_DTYPE_F32;
     const Values input(dtype, rows * in, 1), weight(dtype, out * in, 2), bias(wide, out, 3),
@@ -87,7 +87,7 @@ void compare(const cpu::LinearSizes &sizes, mezzo_dtype dtype, bool processor_ti
     const Values grad_output(dtype, rows * out, 5), grad_input(dtype, rows * in, 6), grad_weight(wide, out * in, 7);
     const Values grad_bias(wide, out, 8);
 
-    cpu::LinearForward forward{};
+    LinearForward forward{};
     forward.sizes = sizes;
     forward.dtype = dtype;
     forward.out = output.tensor();
@@ -95,7 +95,7 @@ void compare(const cpu::LinearSizes &sizes, mezzo_dtype dtype, bool processor_ti
     forward.weight = weight.data();
     forward.bias = bias.tensor();
     forward.relu = true;
-    cpu::LinearBackward backward{};
+    LinearBackward backward{};
     backward.sizes = sizes;
     backward.dtype = dtype;
     backward.grad_input = grad_input.tensor();
@@ -134,7 +134,7 @@ int main(int argc, char **argv) {
     const auto argument = [&](int index, int64_t otherwise) {
         return argc > index ? std::max<int64_t>(1, std::atoll(argv[index])) : otherwise;
     };
-    const cpu::LinearSizes sizes{argument(1, 20000), argument(2, 150), argument(3, 150)};
+    const LinearSizes sizes{argument(1, 20000), argument(2, 150), argument(3, 150)};
     const auto threads = static_cast<int32_t>(argument(4, 2));
     if (mezzo_threads_set(threads) != MEZZO_STATUS_OK) {
         std::fprintf(stderr, "%s\n", mezzo_last_error());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using Mezzo.Native;
 
 namespace Mezzo;
@@ -16,18 +17,39 @@ public enum DeviceType
 
 /// <summary>Memory of one device, in bytes of tensors rounded up to multiples of 64.</summary>
 /// <param name="CurrentBytes">Bytes of live tensors and of scratch memory in use now.</param>
-/// <param name="PeakBytes">Largest <paramref name="CurrentBytes"/> since the last <see cref="Device.ResetPeakMemory"/>.</param>
+/// <param name="PeakBytes">
+/// Largest sum of <paramref name="CurrentBytes"/> and <paramref name="GraphBytes"/> since the last
+/// <see cref="Device.ResetPeakMemory"/>.
+/// </param>
 /// <param name="CachedBytes">Bytes freed by tensors and kept for the next ones.</param>
+/// <param name="GraphBytes">Bytes that graphs keep for their launches, besides the current ones.</param>
 /// <param name="LiveTensors">Number of tensors not yet freed, views included.</param>
-public readonly record struct MemoryStats(long CurrentBytes, long PeakBytes, long CachedBytes, long LiveTensors);
+public readonly record struct MemoryStats(long CurrentBytes, long PeakBytes, long CachedBytes, long GraphBytes, long LiveTensors);
 
 /// <summary>A device that holds tensors and runs ops. The default value is the CPU.</summary>
 /// <param name="Type">Kind of the device.</param>
 /// <param name="Index">Ordinal among the devices of that kind, from 0.</param>
 public readonly record struct Device(DeviceType Type, int Index)
 {
+    private static StrongBox<Device> _default = new(Cpu);
+
     /// <summary>The host processor.</summary>
     public static Device Cpu => default;
+
+    /// <summary>
+    /// Where tensors, parameters and scalers are made whose maker names no device: the CPU, until another is set
+    /// here, for the whole process.
+    /// </summary>
+    /// <exception cref="MezzoException">Set to a device that does not exist; the default stays as it was.</exception>
+    public static Device Default
+    {
+        get => Volatile.Read(ref _default).Value;
+        set
+        {
+            Calls.DeviceName(value.Id);
+            Volatile.Write(ref _default, new StrongBox<Device>(value));
+        }
+    }
 
     /// <summary>Whether this machine has the device.</summary>
     public bool IsAvailable => Index >= 0 && Index < Count(Type);
@@ -47,7 +69,7 @@ public readonly record struct Device(DeviceType Type, int Index)
         get
         {
             var stats = Calls.MemoryStatsGet(Id);
-            return new MemoryStats(stats.CurrentBytes, stats.PeakBytes, stats.CachedBytes, stats.LiveTensors);
+            return new MemoryStats(stats.CurrentBytes, stats.PeakBytes, stats.CachedBytes, stats.GraphBytes, stats.LiveTensors);
         }
     }
 
@@ -79,10 +101,10 @@ public readonly record struct Device(DeviceType Type, int Index)
         };
     }
 
-    /// <summary>Sets <see cref="MemoryStats.PeakBytes"/> to <see cref="MemoryStats.CurrentBytes"/>.</summary>
+    /// <summary>Sets <see cref="MemoryStats.PeakBytes"/> to what is in use now.</summary>
     public void ResetPeakMemory() => Calls.MemoryPeakReset(Id);
 
-    /// <summary>Limits <see cref="MemoryStats.CurrentBytes"/>; 0 lifts the limit.</summary>
+    /// <summary>Limits the sum of <see cref="MemoryStats.CurrentBytes"/> and <see cref="MemoryStats.GraphBytes"/>; 0 lifts the limit.</summary>
     public void SetMemoryLimit(long bytes) => Calls.MemoryLimitSet(Id, bytes);
 
     /// <summary>Gives memory that is cached for coming tensors back to the system.</summary>

@@ -18,17 +18,21 @@ set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
 # Inf and NaN keep their meaning and products are never contracted, so that elementwise loops give the same
 # bits with every instruction set. Without errno and traps, which nobody reads, sqrt and comparisons vectorise.
 # GCC 12 sees overlapping copies in std::string where there are none, hence -Wno-restrict.
+set(mezzo_options_c -Wall -Wextra -Werror -ffp-contract=off -fno-math-errno -fno-trapping-math)
+set(mezzo_options_cxx ${mezzo_options_c} -Wconversion -Wshadow -Wnon-virtual-dtor)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  list(APPEND mezzo_options_cxx -Wno-restrict)
+endif()
 add_library(mezzo_options INTERFACE)
 target_compile_options(mezzo_options INTERFACE
-  -Wall -Wextra -Wpedantic -Werror
-  $<$<COMPILE_LANGUAGE:CXX>:-Wconversion;-Wshadow;-Wnon-virtual-dtor>
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
-  -ffp-contract=off -fno-math-errno -fno-trapping-math)
+  "$<$<COMPILE_LANGUAGE:C>:-Wpedantic;${mezzo_options_c}>"
+  "$<$<COMPILE_LANGUAGE:CXX>:-Wpedantic;${mezzo_options_cxx}>")
 target_link_libraries(mezzo_options INTERFACE Threads::Threads)
 
 if(MEZZO_SANITIZE)
   # Callers may pass any value for an enum: the library checks it, and GCC keeps all its bits.
   set(sanitizers -fsanitize=address,undefined -fno-sanitize=enum -fno-sanitize-recover=all)
-  target_compile_options(mezzo_options INTERFACE ${sanitizers} -fno-omit-frame-pointer -g -O1)
+  target_compile_options(mezzo_options INTERFACE
+    "$<$<COMPILE_LANGUAGE:C,CXX>:${sanitizers};-fno-omit-frame-pointer;-g;-O1>")
   target_link_options(mezzo_options INTERFACE ${sanitizers})
 endif()

@@ -20,7 +20,7 @@ SAMPLES = 256
 STEPS = 500
 LOSS_BOUND = 5e-3
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 F32, F16, BF16, I64, I32 = 1, 3, 4, 5, 6
 RELU = 1
 
@@ -38,7 +38,7 @@ class Handle(ctypes.Structure):
 
 class MemoryStats(ctypes.Structure):
     _fields_ = [("current_bytes", c_int64), ("peak_bytes", c_int64), ("cached_bytes", c_int64),
-                ("live_tensors", c_int64)]
+                ("live_tensors", c_int64), ("graph_bytes", c_int64)]
 
 
 class Descriptor(ctypes.Structure):

@@ -33,7 +33,7 @@ public sealed class ProcessTests
     {
         using var folder = new TemporaryFolder();
         using var process = Start(
-            Runtime.NativeLibraryPath, "train", "sincos", "--samples", "64", "--hidden", "8", "--epochs", "10000000", "--out", folder.Path);
+            Runtime.NativeLibraryPath, "train", "sincos", "--samples", "64", "--hidden", "8", "--epochs", "10000000", "--device", TestDevice.Name, "--out", folder.Path);
         while (await process.StandardOutput.ReadLineAsync().WaitAsync(Patience) is { } line && !line.Contains("epoch", StringComparison.Ordinal))
         {
         }

@@ -143,7 +143,7 @@ internal static unsafe partial class Calls
         return outStatsValue;
     }
 
-    /// <summary>Sets a device's peak_bytes to its current_bytes.</summary>
+    /// <summary>Sets a device's peak_bytes to its current_bytes + graph_bytes.</summary>
     /// <param name="device">Device to reset.</param>
     /// <exception cref="MezzoException">The native call failed.</exception>
     public static void MemoryPeakReset(MezzoDevice device)
@@ -159,9 +159,9 @@ internal static unsafe partial class Calls
         Check(NativeMethods.mezzo_memory_trim(device));
     }
 
-    /// <summary>Limits current_bytes of a device: an allocation beyond it answers MEZZO_STATUS_OUT_OF_MEMORY.</summary>
+    /// <summary>Limits current_bytes + graph_bytes of a device: an allocation beyond it answers MEZZO_STATUS_OUT_OF_MEMORY.</summary>
     /// <param name="device">Device to limit.</param>
-    /// <param name="bytes">Largest current_bytes, 0 for no limit (the default).</param>
+    /// <param name="bytes">Largest current_bytes + graph_bytes, 0 for no limit (the default).</param>
     /// <exception cref="MezzoException">The native call failed.</exception>
     public static void MemoryLimitSet(MezzoDevice device, long bytes)
     {
@@ -258,6 +258,60 @@ internal static unsafe partial class Calls
     public static void TensorCopy(MezzoTensor outTensor, MezzoTensor tensor)
     {
         Check(NativeMethods.mezzo_tensor_copy(outTensor, tensor));
+    }
+
+    /// <summary>Starts to capture the calling thread's ops on a device.</summary>
+    /// <param name="device">Device to capture; MEZZO_STATUS_CAPTURE_INVALID when a capture of it is under way.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void GraphCaptureBegin(MezzoDevice device)
+    {
+        Check(NativeMethods.mezzo_graph_capture_begin(device));
+    }
+
+    /// <summary>Ends the capture. After a failure the capture is over, too, and what it recorded is dropped.</summary>
+    /// <param name="device">Device being captured; MEZZO_STATUS_CAPTURE_INVALID unless by this thread.</param>
+    /// <returns>Handle, owned by the caller.</returns>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static MezzoGraph GraphCaptureEnd(MezzoDevice device)
+    {
+        MezzoGraph outGraphValue;
+        Check(NativeMethods.mezzo_graph_capture_end(&outGraphValue, device));
+        return outGraphValue;
+    }
+
+    /// <summary>Ends the capture and drops what it recorded; for use after a failed op. Does nothing when there is none.</summary>
+    /// <param name="device">Device being captured; MEZZO_STATUS_CAPTURE_INVALID when by another thread.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void GraphCaptureAbort(MezzoDevice device)
+    {
+        Check(NativeMethods.mezzo_graph_capture_abort(device));
+    }
+
+    /// <summary>Runs the captured ops, after the work issued before. On CUDA it returns once they are issued.</summary>
+    /// <param name="graph">Graph to run.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void GraphLaunch(MezzoGraph graph)
+    {
+        Check(NativeMethods.mezzo_graph_launch(graph));
+    }
+
+    /// <summary>Describes a graph.</summary>
+    /// <param name="graph">Graph to describe.</param>
+    /// <returns>Filled.</returns>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static MezzoGraphInfo GraphDescribe(MezzoGraph graph)
+    {
+        MezzoGraphInfo outInfoValue;
+        Check(NativeMethods.mezzo_graph_describe(&outInfoValue, graph));
+        return outInfoValue;
+    }
+
+    /// <summary>Destroys a graph. Its memory goes back to the device once tensors no longer use it.</summary>
+    /// <param name="graph">Graph to destroy; a null graph is accepted and ignored.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void GraphDestroy(MezzoGraph graph)
+    {
+        Check(NativeMethods.mezzo_graph_destroy(graph));
     }
 
     /// <summary>Sets every element to a value, converted to the tensor's dtype.</summary>

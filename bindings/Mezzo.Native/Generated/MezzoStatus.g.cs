@@ -41,4 +41,10 @@ public enum MezzoStatus
 
     /// <summary>An unexpected failure inside the library.</summary>
     Internal = 9,
+
+    /// <summary>The device failed earlier and answers nothing more.</summary>
+    ContextLost = 10,
+
+    /// <summary>The call and the capture of a graph do not go together.</summary>
+    CaptureInvalid = 11,
 }

@@ -112,7 +112,7 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_memory_stats_get(MezzoMemoryStats* outStats, MezzoDevice device);
 
-    /// <summary>Sets a device's peak_bytes to its current_bytes.</summary>
+    /// <summary>Sets a device's peak_bytes to its current_bytes + graph_bytes.</summary>
     /// <param name="device">Device to reset.</param>
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
@@ -124,9 +124,9 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_memory_trim(MezzoDevice device);
 
-    /// <summary>Limits current_bytes of a device: an allocation beyond it answers MEZZO_STATUS_OUT_OF_MEMORY.</summary>
+    /// <summary>Limits current_bytes + graph_bytes of a device: an allocation beyond it answers MEZZO_STATUS_OUT_OF_MEMORY.</summary>
     /// <param name="device">Device to limit.</param>
-    /// <param name="bytes">Largest current_bytes, 0 for no limit (the default).</param>
+    /// <param name="bytes">Largest current_bytes + graph_bytes, 0 for no limit (the default).</param>
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_memory_limit_set(MezzoDevice device, long bytes);
@@ -193,6 +193,44 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_tensor_copy(MezzoTensor outTensor, MezzoTensor tensor);
+
+    /// <summary>Starts to capture the calling thread's ops on a device.</summary>
+    /// <param name="device">Device to capture; MEZZO_STATUS_CAPTURE_INVALID when a capture of it is under way.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_graph_capture_begin(MezzoDevice device);
+
+    /// <summary>Ends the capture. After a failure the capture is over, too, and what it recorded is dropped.</summary>
+    /// <param name="outGraph">Handle, owned by the caller.</param>
+    /// <param name="device">Device being captured; MEZZO_STATUS_CAPTURE_INVALID unless by this thread.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_graph_capture_end(MezzoGraph* outGraph, MezzoDevice device);
+
+    /// <summary>Ends the capture and drops what it recorded; for use after a failed op. Does nothing when there is none.</summary>
+    /// <param name="device">Device being captured; MEZZO_STATUS_CAPTURE_INVALID when by another thread.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_graph_capture_abort(MezzoDevice device);
+
+    /// <summary>Runs the captured ops, after the work issued before. On CUDA it returns once they are issued.</summary>
+    /// <param name="graph">Graph to run.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_graph_launch(MezzoGraph graph);
+
+    /// <summary>Describes a graph.</summary>
+    /// <param name="outInfo">Filled.</param>
+    /// <param name="graph">Graph to describe.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_graph_describe(MezzoGraphInfo* outInfo, MezzoGraph graph);
+
+    /// <summary>Destroys a graph. Its memory goes back to the device once tensors no longer use it.</summary>
+    /// <param name="graph">Graph to destroy; a null graph is accepted and ignored.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_graph_destroy(MezzoGraph graph);
 
     /// <summary>Sets every element to a value, converted to the tensor's dtype.</summary>
     /// <param name="out">Any shape, any dtype.</param>

@@ -30,7 +30,7 @@ internal struct MezzoMemoryStats
     /// <summary>Bytes of live tensors and of scratch memory in use now.</summary>
     public long CurrentBytes;
 
-    /// <summary>Largest current_bytes since the last mezzo_memory_peak_reset().</summary>
+    /// <summary>Largest current_bytes + graph_bytes since the last mezzo_memory_peak_reset().</summary>
     public long PeakBytes;
 
     /// <summary>Bytes freed by tensors and kept for the next ones.</summary>
@@ -38,6 +38,9 @@ internal struct MezzoMemoryStats
 
     /// <summary>Number of tensor handles not yet destroyed, views included.</summary>
     public long LiveTensors;
+
+    /// <summary>Bytes that graphs keep for their replays, not in current_bytes.</summary>
+    public long GraphBytes;
 }
 
 /// <summary>An opaque tensor handle, passed by value. id 0 is the null tensor.</summary>
@@ -75,6 +78,28 @@ internal struct MezzoTensorInfo
     }
 }
 
+/// <summary>An opaque graph handle, passed by value. id 0 is the null graph.</summary>
+/// <param name="Id">Slot and generation; of no meaning to the caller.</param>
+[StructLayout(LayoutKind.Sequential)]
+internal readonly record struct MezzoGraph(ulong Id);
+
+/// <summary>What a graph is.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct MezzoGraphInfo
+{
+    /// <summary>What it runs on.</summary>
+    public MezzoDevice Device;
+
+    /// <summary>Number of ops captured.</summary>
+    public long Ops;
+
+    /// <summary>Memory of its own.</summary>
+    public long MemoryBytes;
+
+    /// <summary>Equal for two captures of the same ops on the same tensors from outside.</summary>
+    public ulong Signature;
+}
+
 /// <summary>Which random numbers to draw.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct MezzoRandomDesc
@@ -95,7 +120,7 @@ internal struct MezzoRandomDesc
     public unsafe MezzoRandomDesc() => StructSize = (uint)sizeof(MezzoRandomDesc);
 }
 
-/// <summary>Variant of a linear layer. All zero but struct_size: no activation, gradients overwritten.</summary>
+/// <summary>Variant of a linear layer. All zero but struct_size: no activation, gradients overwritten, f32 products of f32.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct MezzoLinearDesc
 {
@@ -108,8 +133,8 @@ internal struct MezzoLinearDesc
     /// <summary>Bits of mezzo_linear_accumulate; ignored by the forward.</summary>
     public MezzoLinearAccumulate Accumulate;
 
-    /// <summary>Must be 0.</summary>
-    public uint Reserved;
+    /// <summary>1: f32 products may round their operands to tf32, see above; 0: they may not.</summary>
+    public uint AllowTf32;
 
     /// <summary>All zero but the size, which is set.</summary>
     public unsafe MezzoLinearDesc() => StructSize = (uint)sizeof(MezzoLinearDesc);

@@ -25,6 +25,13 @@ internal sealed class TrainSinCosCommand
         ["compare"] = SinCosPrecision.Compare,
     };
 
+    private static readonly Dictionary<string, CaptureMode> CaptureNames = new()
+    {
+        ["auto"] = CaptureMode.Auto,
+        ["on"] = CaptureMode.On,
+        ["off"] = CaptureMode.Off,
+    };
+
     private readonly TerminalOutput _terminal;
 
     private readonly Option<string> _precision = Options.OneOf(
@@ -50,6 +57,9 @@ internal sealed class TrainSinCosCommand
         TryParseLossScale,
         null);
 
+    private readonly Option<string> _capture = Options.OneOf(
+        "--capture", "Capture the training step in a graph and launch it; auto does on cuda", CaptureNames.Keys, "auto");
+
     private readonly Option<string> _out = Options.Value<string>(
         "--out", "Folder for report.html", "DIR", "a folder", TryParsePath, "sincos-report");
 
@@ -69,6 +79,7 @@ internal sealed class TrainSinCosCommand
             options._precision, options._epochs, options._samples, options._hidden, options._learningRate, options._seed, options._lossScale,
         };
         options._device.AddTo(command);
+        command.Add(options._capture);
         command.Add(options._out);
         command.Add(options._json);
         command.Add(options._quiet);
@@ -103,6 +114,7 @@ internal sealed class TrainSinCosCommand
             LearningRate = parsed.GetValue(_learningRate),
             Seed = parsed.GetValue(_seed),
             LossScale = parsed.GetValue(_lossScale),
+            Capture = CaptureNames[parsed.GetValue(_capture)!],
             Device = _device.Apply(parsed),
         };
         return options is { Precision: SinCosPrecision.Float32, LossScale: not null }

@@ -34,10 +34,10 @@ public sealed class GradScaler
     /// <param name="backoffFactor">Factor after a step with Inf or NaN, in (0, 1).</param>
     /// <param name="growthInterval">Clean steps in a row before the scale grows, at least 1.</param>
     /// <param name="enabled">False makes every call a pass-through.</param>
-    /// <param name="device">Device of the losses and optimizers.</param>
+    /// <param name="device">Device of the losses and optimizers; null for <see cref="Device.Default"/>.</param>
     /// <exception cref="ArgumentOutOfRangeException">An argument is out of its range.</exception>
     public GradScaler(
-        double initScale = 65536, double growthFactor = 2, double backoffFactor = 0.5, int growthInterval = 2000, bool enabled = true, Device device = default)
+        double initScale = 65536, double growthFactor = 2, double backoffFactor = 0.5, int growthInterval = 2000, bool enabled = true, Device? device = null)
         : this(initScale, enabled, device, isStatic: false)
     {
         GrowthFactor = growthFactor;
@@ -45,10 +45,10 @@ public sealed class GradScaler
         GrowthInterval = growthInterval;
     }
 
-    private GradScaler(double initScale, bool enabled, Device device, bool isStatic)
+    private GradScaler(double initScale, bool enabled, Device? device, bool isStatic)
     {
         RequirePositive(initScale, nameof(initScale));
-        (_initialScale, IsEnabled, _device, _isStatic) = (initScale, enabled, device, isStatic);
+        (_initialScale, IsEnabled, _device, _isStatic) = (initScale, enabled, device ?? Device.Default, isStatic);
         (_growthFactor, _backoffFactor, _growthInterval) = (2, 0.5, 2000);
     }
 
@@ -92,11 +92,17 @@ public sealed class GradScaler
             : throw new ArgumentOutOfRangeException(nameof(value), value, "The growth interval must be at least 1.");
     }
 
+    /// <summary>The settings that a captured update holds as they were.</summary>
+    internal (double Growth, double Backoff, int Interval) Settings => (_growthFactor, _backoffFactor, _growthInterval);
+
+    /// <summary>Whether no optimizer has been unscaled or stepped since the last update.</summary>
+    internal bool IsReady => _optimizers.Count == 0;
+
     /// <summary>
     /// A scaler whose scale never changes. It skips steps with Inf or NaN like any other, so with a scale
     /// of 1 it is the guard of training that needs no scaling.
     /// </summary>
-    public static GradScaler Static(double scale, Device device = default) => new(scale, enabled: true, device, isStatic: true);
+    public static GradScaler Static(double scale, Device? device = null) => new(scale, enabled: true, device, isStatic: true);
 
     /// <summary>Multiplies a loss by the scale; differentiate the result.</summary>
     public Tensor Scale(Tensor loss)
@@ -156,15 +162,22 @@ public sealed class GradScaler
     /// <exception cref="InvalidOperationException">Called twice between updates, or before <see cref="Scale(Tensor)"/>.</exception>
     public ScalerStepResult Step(Optimizer optimizer)
     {
+        var step = IssueStep(optimizer);
+        return step.Result(step.Scale?.Item() ?? 1, step.FoundInf?.Item() ?? 0);
+    }
+
+    /// <summary>The part of <see cref="Step"/> that runs on the device; nothing is read back.</summary>
+    internal IssuedScalerStep IssueStep(Optimizer optimizer)
+    {
         ArgumentNullException.ThrowIfNull(optimizer);
         bool hasGradients = optimizer.Parameters.Any(parameter => parameter.Grad is not null);
         if (!IsEnabled)
         {
             optimizer.Step();
-            return Result(hasGradients ? SkipReason.None : SkipReason.NoGradients, 1);
+            return new IssuedScalerStep(hasGradients, null, null);
         }
 
-        var scale = RequireScale();
+        var scale = RequireScale(nameof(Step));
         var state = StateOf(optimizer);
         if (state.Stage == Stage.Stepped)
         {
@@ -179,10 +192,7 @@ public sealed class GradScaler
 
         optimizer.Step(stillScaled ? scale.Handle : default, state.FoundInf.Handle);
         state.Stage = Stage.Stepped;
-        var reason = !hasGradients ? SkipReason.NoGradients
-            : state.FoundInf.Item() != 0 ? SkipReason.NonFiniteGradients
-            : SkipReason.None;
-        return Result(reason, scale.Item());
+        return new IssuedScalerStep(hasGradients, scale, state.FoundInf);
     }
 
     /// <summary>Updates the scale after the optimizers have stepped, and makes ready for the next iteration.</summary>
@@ -215,6 +225,12 @@ public sealed class GradScaler
             scale.MarkChanged();
         }
 
+        Forget();
+    }
+
+    /// <summary>Makes ready for the next iteration, whatever happened to the one in progress.</summary>
+    internal void Forget()
+    {
         foreach (var state in _optimizers.Values)
         {
             state.FoundInf.Dispose();
@@ -286,9 +302,6 @@ public sealed class GradScaler
             ? scale
             : throw new ArgumentOutOfRangeException(name, scale, "The loss scale must be finite and > 0.0 in f32.");
 
-    private static ScalerStepResult Result(SkipReason reason, double scale) =>
-        new(reason == SkipReason.None ? StepOutcome.Applied : StepOutcome.Skipped, reason, scale);
-
     private Tensor RequireScale([CallerMemberName] string caller = "") => _scale ?? throw new InvalidOperationException(
         $"Attempted {caller} but _scale is None. This may indicate your script did not use scaler.Scale(loss or outputs) earlier in the iteration.");
 
@@ -332,5 +345,21 @@ public sealed class GradScaler
         public Stage Stage { get; set; }
 
         public bool HasGradients { get; set; }
+    }
+}
+
+/// <summary>A step that has been issued to the device.</summary>
+/// <param name="HasGradients">Whether there was anything to apply.</param>
+/// <param name="Scale">The scale, null where there is no scaling.</param>
+/// <param name="FoundInf">Not 0 once Inf or NaN was found; null where nobody looks.</param>
+internal readonly record struct IssuedScalerStep(bool HasGradients, Tensor? Scale, Tensor? FoundInf)
+{
+    /// <summary>What happened, from the two numbers read back.</summary>
+    public ScalerStepResult Result(double scale, double foundInf)
+    {
+        var reason = !HasGradients ? SkipReason.NoGradients
+            : foundInf != 0 ? SkipReason.NonFiniteGradients
+            : SkipReason.None;
+        return new ScalerStepResult(reason == SkipReason.None ? StepOutcome.Applied : StepOutcome.Skipped, reason, scale);
     }
 }

@@ -40,6 +40,7 @@ internal abstract class Operation
     internal static Tensor Apply(Operation operation, params ReadOnlySpan<Tensor?> inputs)
     {
         operation._inputs = Autocast.CastInputs(operation, inputs);
+        CaptureTrace.Current?.Apply(operation, operation._inputs);
         var output = operation.Forward();
         if (NoGrad.IsRecording && Array.Exists(operation._inputs, input => input is { RequiresGrad: true }))
         {
@@ -61,6 +62,14 @@ internal abstract class Operation
         }
 
         return output;
+    }
+
+    /// <summary>
+    /// Notes the numbers, choices and tensors that the op was given besides its inputs, so that two captures that
+    /// differ in one of them are told apart. An op whose constructor takes anything overrides it.
+    /// </summary>
+    internal virtual void Describe(CaptureTrace trace)
+    {
     }
 
     /// <summary>Whether autocast casts an input. Ops override it for inputs that are better left alone.</summary>

@@ -44,8 +44,7 @@ public partial class Tensor
     internal Tensor GradientOwner { get => field ?? this; set; }
 
     /// <summary>Where gradients of this tensor are summed up.</summary>
-    internal GradientSlot GradientSlot =>
-        Producer?.OutputGradient ?? (GradientOwner._leafGradient ??= new GradientSlot(GradientOwner, isLeaf: true));
+    internal GradientSlot GradientSlot => Producer?.OutputGradient ?? GradientOwner.LeafGradient();
 
     /// <summary>Number of recorded ops that keep the tensor for their backward pass.</summary>
     internal int SaveCount { get; set; }
@@ -100,6 +99,16 @@ public partial class Tensor
     /// <summary>The same elements without their history: no gradient flows through the result.</summary>
     public Tensor Detach() => TensorScope.Adopt(ViewOwned(Shape));
 
+    /// <summary>Hands the gradient of a leaf to the caller, who owns it from now on.</summary>
+    internal Tensor? TakeGrad() => _leafGradient?.Take();
+
+    /// <summary>Replaces the gradient of a leaf by one that was computed elsewhere, and takes it over.</summary>
+    internal void PutGrad(Tensor gradient)
+    {
+        ClearGrad();
+        LeafGradient().Add(gradient);
+    }
+
     /// <summary>Notes the op that made the tensor.</summary>
     internal void Record(Operation producer) => Producer = producer;
 
@@ -110,5 +119,11 @@ public partial class Tensor
         {
             Dispose();
         }
+    }
+
+    private GradientSlot LeafGradient()
+    {
+        CaptureTrace.Current?.WriteGradient(this);
+        return _leafGradient ??= new GradientSlot(this, isLeaf: true);
     }
 }

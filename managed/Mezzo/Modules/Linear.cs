@@ -9,10 +9,10 @@ public sealed class Linear : Module<Tensor, Tensor>
     /// <param name="outFeatures">Size of the output's last dimension.</param>
     /// <param name="bias">Whether there is a bias.</param>
     /// <param name="dtype">Float32 or Float64.</param>
-    /// <param name="device">Where the parameters live.</param>
+    /// <param name="device">Where the parameters live; null for <see cref="Device.Default"/>.</param>
     /// <param name="random">Source of the initial values; null for <see cref="RandomSource.Default"/>.</param>
     public Linear(
-        long inFeatures, long outFeatures, bool bias = true, DType dtype = DType.Float32, Device device = default, RandomSource? random = null)
+        long inFeatures, long outFeatures, bool bias = true, DType dtype = DType.Float32, Device? device = null, RandomSource? random = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(inFeatures, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(outFeatures, 1);

@@ -15,9 +15,14 @@ public sealed class Parameter : Tensor
     /// <summary>Creates a parameter of undefined elements.</summary>
     /// <param name="shape">Dimensions.</param>
     /// <param name="dtype">Float32 or Float64.</param>
-    /// <param name="device">Where to allocate.</param>
+    /// <param name="device">Where to allocate; null for <see cref="Device.Default"/>.</param>
     /// <exception cref="ArgumentException"><paramref name="dtype"/> is neither f32 nor f64.</exception>
-    public Parameter(ReadOnlySpan<long> shape, DType dtype = DType.Float32, Device device = default)
+    public Parameter(ReadOnlySpan<long> shape, DType dtype = DType.Float32, Device? device = null)
+        : this(shape, dtype, device ?? Device.Default)
+    {
+    }
+
+    private Parameter(ReadOnlySpan<long> shape, DType dtype, Device device)
         : base(Create(shape, dtype, device), shape.ToArray(), dtype, device)
     {
         RequiresGrad = true;
@@ -33,6 +38,7 @@ public sealed class Parameter : Tensor
     /// <summary>The elements in a 16-bit dtype. Cast anew only if they changed other than by an optimizer's step.</summary>
     internal Tensor LowPrecisionCopy(DType dtype)
     {
+        CaptureTrace.Current?.Use(this, dtype);
         if (!_copies.TryGetValue(dtype, out _latest))
         {
             _latest = new LowPrecision(AllocateOwned(Shape, dtype, Device));
@@ -44,6 +50,7 @@ public sealed class Parameter : Tensor
         {
             Calls.CastForward(_latest.Tensor.Handle, Handle);
             _latest.MarkWritten(Version);
+            CaptureTrace.Current?.Cast(_latest.Forget);
         }
 
         return _latest.Tensor;
@@ -55,12 +62,9 @@ public sealed class Parameter : Tensor
     /// <summary>Notes that an optimizer wrote the elements and the copy, or, when it skipped the step, neither.</summary>
     internal void MarkStepped()
     {
-        bool wasCurrent = _latest?.OfVersion == Version;
-        MarkChanged();
-        if (wasCurrent)
-        {
-            _latest!.MarkWritten(Version);
-        }
+        var written = _latest;
+        CountStep(written);
+        CaptureTrace.Current?.OnLaunch(() => CountStep(written));
     }
 
     /// <inheritdoc/>
@@ -78,6 +82,16 @@ public sealed class Parameter : Tensor
             ? AllocateHandle(shape, dtype, device)
             : throw new ArgumentException($"A parameter is f32 or f64, got {dtype.ShortName()}; autocast makes the 16-bit copies.", nameof(dtype));
 
+    private void CountStep(LowPrecision? written)
+    {
+        bool wasCurrent = written?.OfVersion == Version;
+        CountChange();
+        if (wasCurrent)
+        {
+            written!.MarkWritten(Version);
+        }
+    }
+
     /// <summary>A copy, and the version of the parameter that it is a copy of.</summary>
     private sealed class LowPrecision(Tensor tensor)
     {
@@ -87,8 +101,10 @@ public sealed class Parameter : Tensor
 
         public void MarkWritten(int version)
         {
-            Tensor.MarkChanged();
+            Tensor.CountChange();
             OfVersion = version;
         }
+
+        public void Forget() => OfVersion = -1;
     }
 }

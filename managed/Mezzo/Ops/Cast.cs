@@ -18,6 +18,8 @@ internal sealed class CastOperation(DType dtype) : Operation
 {
     public override string Name => "cast";
 
+    internal override void Describe(CaptureTrace trace) => trace.Mix((double)dtype);
+
     protected override Tensor Forward()
     {
         var input = Input(0);

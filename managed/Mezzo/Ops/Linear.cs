@@ -41,6 +41,8 @@ internal sealed class LinearOperation(MezzoActivation activation) : Operation
 
     internal override bool CastsInput(int index) => index != BiasIndex;
 
+    internal override void Describe(CaptureTrace trace) => trace.Mix((double)activation);
+
     protected override Tensor Forward()
     {
         var (input, weight, bias) = (Input(InputIndex), Input(WeightIndex), OptionalInput(BiasIndex));

@@ -39,6 +39,8 @@ internal sealed class MseLossOperation(MezzoReduction reduction) : Operation
 
     public override CastPolicy CastPolicy => CastPolicy.Float32;
 
+    internal override void Describe(CaptureTrace trace) => trace.Mix((double)reduction);
+
     protected override Tensor Forward()
     {
         var (prediction, target) = (Input(0), Input(1));

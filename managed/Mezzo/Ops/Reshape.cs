@@ -37,6 +37,8 @@ internal sealed class ReshapeOperation(long[] shape) : Operation
 {
     public override string Name => "reshape";
 
+    internal override void Describe(CaptureTrace trace) => Array.ForEach(shape, dimension => trace.Mix(dimension));
+
     protected override Tensor Forward() => TensorScope.Adopt(Input(0).ViewOwned(shape));
 
     protected override void Backward(Tensor gradOutput) => PassGradient(0, gradOutput);

@@ -26,6 +26,12 @@ internal sealed class ScaleOperation(double factor, Tensor? deviceFactor) : Oper
 
     public override string Name => "scale";
 
+    internal override void Describe(CaptureTrace trace)
+    {
+        trace.Mix(factor);
+        trace.Mix(deviceFactor);
+    }
+
     protected override Tensor Forward()
     {
         var input = Input(0);

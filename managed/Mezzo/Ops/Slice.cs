@@ -28,6 +28,12 @@ internal sealed class SliceOperation(long start, long length) : Operation
 {
     public override string Name => "slice";
 
+    internal override void Describe(CaptureTrace trace)
+    {
+        trace.Mix(start);
+        trace.Mix(length);
+    }
+
     protected override Tensor Forward() => TensorScope.Adopt(View(Input(0)));
 
     protected override void Backward(Tensor gradOutput)

@@ -50,6 +50,9 @@ public sealed class Adam : Optimizer
     public long StepCount => _step.ToArray<long>()[0];
 
     /// <inheritdoc/>
+    internal override object Hyperparameters => (LearningRate, Beta1, Beta2, Eps, WeightDecay);
+
+    /// <inheritdoc/>
     internal override void Step(MezzoTensor gradScale, MezzoTensor foundInf)
     {
         var active = Array.FindAll(_slots, slot => slot.Parameter.Grad is not null);

@@ -46,6 +46,9 @@ public abstract class Optimizer : IDisposable
         set => _learningRate = Requirements.FiniteAtLeastZero(value, "lr");
     }
 
+    /// <summary>The numbers that a captured step holds as they were, as a value that can be compared.</summary>
+    internal abstract object Hyperparameters { get; }
+
     /// <summary>Applies the gradients. Parameters without one are left alone.</summary>
     public void Step() => Step(default, default);
 

@@ -5,7 +5,8 @@ namespace Mezzo;
 
 /// <summary>
 /// A seed and a count of draws. Every draw of random numbers takes the next stream, so a program that
-/// makes the same draws in the same order gets the same numbers, on every device and thread count.
+/// makes the same draws in the same order gets the same numbers, on every device and thread count. Nothing can
+/// be drawn while a <see cref="Graph"/> is captured, whose launches would repeat the same numbers.
 /// </summary>
 /// <param name="seed">Names the experiment.</param>
 public sealed class RandomSource(ulong seed)
@@ -22,9 +23,14 @@ public sealed class RandomSource(ulong seed)
     /// <summary>Replaces <see cref="Default"/> by a fresh source, as <c>torch.manual_seed</c> does.</summary>
     public static void SetDefaultSeed(ulong seed) => Volatile.Write(ref _default, new RandomSource(seed));
 
-    internal MezzoRandomDesc Next() => new()
-    {
-        Seed = Seed,
-        Stream = (ulong)(Interlocked.Increment(ref _streams) - 1),
-    };
+    /// <summary>Takes the next stream.</summary>
+    /// <exception cref="MezzoException">This thread is capturing a graph.</exception>
+    internal MezzoRandomDesc Next() => Graph.IsCapturing
+        ? throw new MezzoException(
+            MezzoStatus.CaptureInvalid, "random numbers cannot be drawn while a graph is captured: a captured step would repeat the same numbers")
+        : new()
+        {
+            Seed = Seed,
+            Stream = (ulong)(Interlocked.Increment(ref _streams) - 1),
+        };
 }

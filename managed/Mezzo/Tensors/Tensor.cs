@@ -25,6 +25,7 @@ public partial class Tensor : IDisposable
         _version = version ?? new StrongBox<int>();
         DType = dtype;
         Device = device;
+        CaptureTrace.Current?.Made(handle, shape, dtype);
     }
 
     /// <summary>Frees the memory of a tensor that no scope freed.</summary>
@@ -140,6 +141,8 @@ public partial class Tensor : IDisposable
         }
 
         Calls.TensorCopy(Handle, source.Handle);
+        CaptureTrace.Current?.Mix(this);
+        CaptureTrace.Current?.Mix(source);
         MarkChanged();
         GC.KeepAlive(this);
         GC.KeepAlive(source);
@@ -149,6 +152,8 @@ public partial class Tensor : IDisposable
     public void Fill(double value)
     {
         Calls.Fill(Handle, value);
+        CaptureTrace.Current?.Mix(this);
+        CaptureTrace.Current?.Mix(value);
         MarkChanged();
         GC.KeepAlive(this);
     }
@@ -173,8 +178,15 @@ public partial class Tensor : IDisposable
     /// <inheritdoc/>
     public override string ToString() => IsDisposed ? $"{Description} (freed)" : $"{Description} on {Device}";
 
-    /// <summary>Tells autograd that the elements were changed in place.</summary>
-    internal void MarkChanged() => _version.Value++;
+    /// <summary>Tells autograd that the elements were changed in place, now and by each launch of what is being captured.</summary>
+    internal void MarkChanged()
+    {
+        CountChange();
+        CaptureTrace.Current?.OnLaunch(CountChange);
+    }
+
+    /// <summary>Tells autograd that the elements were changed in place, once.</summary>
+    internal void CountChange() => _version.Value++;
 
     /// <summary>Allocates a tensor of undefined elements that no scope owns: a parameter, a gradient, a state.</summary>
     internal static Tensor AllocateOwned(ReadOnlySpan<long> shape, DType dtype, Device device) =>
@@ -205,6 +217,8 @@ public partial class Tensor : IDisposable
     /// <summary>A second tensor over the same elements or a part of them, which no scope owns.</summary>
     internal Tensor ViewOwned(ReadOnlySpan<long> shape, long offset = 0)
     {
+        CaptureTrace.Current?.Mix(this);
+        CaptureTrace.Current?.Mix(offset);
         var view = new Tensor(Calls.TensorView(Handle, offset, shape), shape.ToArray(), DType, Device, _version);
         GC.KeepAlive(this);
         return view;

@@ -8,67 +8,176 @@ namespace Mezzo;
 /// The training loop: for each step a scope, autocast, the forward pass, the scaled backward pass, the
 /// check for Inf and NaN, the optimizer and the update of the loss scale.
 /// </summary>
-public sealed partial class Trainer
+/// <remarks>
+/// <para>
+/// Steps that repeat are captured in a graph, on CUDA unless <see cref="TrainerOptions.Capture"/> says otherwise, and
+/// launched from then on; <see cref="CaptureStatus"/> tells. The loss function is then no longer called, so it must do
+/// nothing but compute a loss on the device: what it counts, prints or draws at random would not be repeated. It may
+/// use tensors from outside, as long as they are the same ones in each step; their elements may change. Tensors that
+/// change from step to step are declared as inputs of the step, and copied to where the graph reads them.
+/// </para>
+/// <para>Results are bit-identical to those of steps that are not captured.</para>
+/// </remarks>
+public sealed partial class Trainer : IDisposable
 {
-    private readonly Optimizer _optimizer;
     private readonly TrainerOptions _options;
-    private readonly GradScaler _scaler;
+    private readonly TrainingStep _training;
+    private readonly StepRunner _runner;
     private long _step;
 
     /// <summary>Creates a trainer of an optimizer's parameters.</summary>
     public Trainer(Optimizer optimizer, TrainerOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(optimizer);
-        _optimizer = optimizer;
         _options = options ?? new TrainerOptions();
         ArgumentOutOfRangeException.ThrowIfNegative(_options.LogEvery, nameof(options));
-        _scaler = _options.Scaler
+        Scaler = _options.Scaler
             ?? (_options.Precision == Precision.Float16 ? new GradScaler(device: optimizer.Device) : GradScaler.Static(1, optimizer.Device));
+        _training = new TrainingStep(optimizer, Scaler, _options.Precision);
+        _runner = new StepRunner(_training, _options.Capture, _options.Logger);
     }
 
     /// <summary>The loss scaler in use.</summary>
-    public GradScaler Scaler => _scaler;
+    public GradScaler Scaler { get; }
+
+    /// <summary>How the latest step ran, captured or not, and why so.</summary>
+    public CaptureStatus CaptureStatus => _runner.Status;
 
     /// <summary>Runs one step.</summary>
-    /// <param name="loss">Runs the model and returns the loss, a scalar. Called once, inside the step's scope and autocast.</param>
+    /// <param name="loss">
+    /// Runs the model and returns the loss, a scalar, inside the step's scope and autocast. Called once, not at all once
+    /// the step is launched as a graph, and a second time in the step that shows that it cannot be captured.
+    /// </param>
+    /// <remarks>What the function throws is thrown on, and leaves no capture under way.</remarks>
     public StepResult Step(Func<Tensor> loss)
     {
         ArgumentNullException.ThrowIfNull(loss);
-        using var scope = TensorScope.Begin();
-        _optimizer.ZeroGrad();
-        var value = Forward(loss);
-        _scaler.Scale(value).Backward();
-        var stepped = _scaler.Step(_optimizer);
-        _scaler.Update();
-        var result = new StepResult(_step++, stepped.Outcome, stepped.Reason, stepped.Scale, value.Item());
-        Report(result);
-        return result;
+        return Step(new StepFunction(loss, [], static (function, _) => ((Func<Tensor>)function)()));
+    }
+
+    /// <summary>Runs one step with a tensor that may be another one in each step.</summary>
+    /// <param name="loss">As in <see cref="Step(Func{Tensor})"/>; takes the input, or the graph's copy of it.</param>
+    /// <param name="input">Not changed by the loss function. Each shape gets a graph of its own, of which the four used last are kept.</param>
+    public StepResult Step(Func<Tensor, Tensor> loss, Tensor input)
+    {
+        ArgumentNullException.ThrowIfNull(loss);
+        ArgumentNullException.ThrowIfNull(input);
+        return Step(new StepFunction(loss, [input], static (function, inputs) => ((Func<Tensor, Tensor>)function)(inputs[0])));
+    }
+
+    /// <summary>Runs one step with two tensors that may be other ones in each step.</summary>
+    /// <param name="loss">As in <see cref="Step(Func{Tensor})"/>; takes input and target, or the graph's copies of them.</param>
+    /// <param name="input">As in <see cref="Step(Func{Tensor, Tensor}, Tensor)"/>.</param>
+    /// <param name="target">The same.</param>
+    /// <example><code>
+    /// foreach (var (x, y) in batches)
+    /// {
+    ///     trainer.Step((input, target) => Losses.Mse(model.Forward(input), target), x, y);
+    /// }
+    /// </code></example>
+    public StepResult Step(Func<Tensor, Tensor, Tensor> loss, Tensor input, Tensor target)
+    {
+        ArgumentNullException.ThrowIfNull(loss);
+        ArgumentNullException.ThrowIfNull(input);
+        ArgumentNullException.ThrowIfNull(target);
+        return Step(new StepFunction(
+            loss, [input, target], static (function, inputs) => ((Func<Tensor, Tensor, Tensor>)function)(inputs[0], inputs[1])));
+    }
+
+    /// <summary>Runs one step with tensors that may be other ones in each step.</summary>
+    /// <param name="loss">As in <see cref="Step(Func{Tensor})"/>; takes the inputs, or the graph's copies of them.</param>
+    /// <param name="inputs">As in <see cref="Step(Func{Tensor, Tensor}, Tensor)"/>.</param>
+    public StepResult Step(Func<IReadOnlyList<Tensor>, Tensor> loss, IReadOnlyList<Tensor> inputs)
+    {
+        ArgumentNullException.ThrowIfNull(loss);
+        ArgumentNullException.ThrowIfNull(inputs);
+        foreach (var input in inputs)
+        {
+            ArgumentNullException.ThrowIfNull(input, nameof(inputs));
+        }
+
+        return Step(new StepFunction(loss, inputs, static (function, inputs) => ((Func<IReadOnlyList<Tensor>, Tensor>)function)(inputs)));
     }
 
     /// <summary>Runs steps on the same loss function.</summary>
-    /// <param name="loss">As in <see cref="Step"/>; called once a step.</param>
+    /// <param name="loss">As in <see cref="Step(Func{Tensor})"/>.</param>
     /// <param name="steps">Number of steps.</param>
     /// <param name="progress">Told of each step after it is done, on this thread.</param>
     /// <param name="cancellationToken">Ends the run after the step in progress; what was done is returned.</param>
     public TrainingHistory Run(Func<Tensor> loss, int steps, IProgress<StepResult>? progress = null, CancellationToken cancellationToken = default)
     {
+        ArgumentNullException.ThrowIfNull(loss);
         ArgumentOutOfRangeException.ThrowIfNegative(steps);
+        return Run(Enumerable.Range(0, steps), _ => Step(loss), progress, cancellationToken);
+    }
+
+    /// <summary>Runs a step for each batch.</summary>
+    /// <param name="loss">As in <see cref="Step(Func{Tensor, Tensor, Tensor}, Tensor, Tensor)"/>.</param>
+    /// <param name="batches">Inputs and targets. What the enumeration makes is its maker's to free.</param>
+    /// <param name="progress">Told of each step after it is done, on this thread.</param>
+    /// <param name="cancellationToken">Ends the run after the step in progress; what was done is returned.</param>
+    public TrainingHistory Run(
+        Func<Tensor, Tensor, Tensor> loss,
+        IEnumerable<(Tensor Input, Tensor Target)> batches,
+        IProgress<StepResult>? progress = null,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(loss);
+        ArgumentNullException.ThrowIfNull(batches);
+        return Run(batches, batch => Step(loss, batch.Input, batch.Target), progress, cancellationToken);
+    }
+
+    /// <summary>Runs a step for each batch.</summary>
+    /// <param name="loss">As in <see cref="Step(Func{IReadOnlyList{Tensor}, Tensor}, IReadOnlyList{Tensor})"/>.</param>
+    /// <param name="batches">Inputs. What the enumeration makes is its maker's to free.</param>
+    /// <param name="progress">Told of each step after it is done, on this thread.</param>
+    /// <param name="cancellationToken">Ends the run after the step in progress; what was done is returned.</param>
+    public TrainingHistory Run(
+        Func<IReadOnlyList<Tensor>, Tensor> loss,
+        IEnumerable<IReadOnlyList<Tensor>> batches,
+        IProgress<StepResult>? progress = null,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(loss);
+        ArgumentNullException.ThrowIfNull(batches);
+        return Run(batches, batch => Step(loss, batch), progress, cancellationToken);
+    }
+
+    /// <summary>Frees the graphs. The optimizer and the scaler are their owner's.</summary>
+    public void Dispose()
+    {
+        _runner.Dispose();
+        _training.Dispose();
+    }
+
+    private static TrainingHistory Run<T>(
+        IEnumerable<T> batches, Func<T, StepResult> step, IProgress<StepResult>? progress, CancellationToken cancellationToken)
+    {
         var results = new List<StepResult>();
+        bool cancelled = false;
         long start = Stopwatch.GetTimestamp();
-        while (results.Count < steps && !cancellationToken.IsCancellationRequested)
+        foreach (var batch in batches)
         {
-            var result = Step(loss);
+            cancelled = cancellationToken.IsCancellationRequested;
+            if (cancelled)
+            {
+                break;
+            }
+
+            var result = step(batch);
             results.Add(result);
             progress?.Report(result);
         }
 
-        return new TrainingHistory(results, Stopwatch.GetElapsedTime(start), cancelled: results.Count < steps);
+        return new TrainingHistory(results, Stopwatch.GetElapsedTime(start), cancelled);
     }
 
-    private Tensor Forward(Func<Tensor> loss)
+    private StepResult Step(StepFunction function)
     {
-        using var autocast = Autocast.Enable(_options.Precision);
-        return loss() ?? throw new InvalidOperationException("The loss function returned null, expected a scalar tensor.");
+        var (step, loss) = _runner.Run(function, _step);
+        var result = new StepResult(_step++, step.Outcome, step.Reason, step.Scale, loss);
+        Report(result);
+        return result;
     }
 
     private void Report(StepResult result)

@@ -16,7 +16,16 @@ public sealed class TrainerOptions
     /// </summary>
     public GradScaler? Scaler { get; init; }
 
-    /// <summary>Receives a line every <see cref="LogEvery"/> steps and for each skipped step.</summary>
+    /// <summary>
+    /// Whether steps that repeat are captured in graphs and launched, with results bit-identical to those of steps
+    /// run one op after the other. What a loss function has to be for that, see <see cref="Trainer.Step(Func{Tensor})"/>.
+    /// </summary>
+    public CaptureMode Capture { get; init; }
+
+    /// <summary>
+    /// Receives a line every <see cref="LogEvery"/> steps, for each skipped step, and when steps that should be
+    /// captured cannot be.
+    /// </summary>
     public ILogger Logger { get; init; } = NullLogger.Instance;
 
     /// <summary>Steps between two logged losses; 0 logs none.</summary>

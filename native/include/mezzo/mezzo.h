@@ -55,7 +55,7 @@ extern "C" {
 #define MEZZO_VERSION_PATCH 0
 
 /** Number that changes whenever a program compiled against an older header would break. */
-#define MEZZO_ABI_VERSION 1
+#define MEZZO_ABI_VERSION 2
 
 /** Largest number of dimensions of a tensor. */
 #define MEZZO_MAX_RANK 8
@@ -78,7 +78,9 @@ MEZZO_API const char *mezzo_version(void);
     X(OUT_OF_MEMORY, 6, "the device has not enough free memory")                   \
     X(DEVICE_UNAVAILABLE, 7, "the device does not exist on this machine")          \
     X(ABI_MISMATCH, 8, "the caller was built against another version of the ABI")  \
-    X(INTERNAL, 9, "an unexpected failure inside the library")
+    X(INTERNAL, 9, "an unexpected failure inside the library")                     \
+    X(CONTEXT_LOST, 10, "the device failed earlier and answers nothing more")      \
+    X(CAPTURE_INVALID, 11, "the call and the capture of a graph do not go together")
 
 /** What a call answers. Values are pinned and only ever appended to. */
 typedef enum mezzo_status {
@@ -213,9 +215,10 @@ MEZZO_API const char *mezzo_onednn_version(void);
  */
 typedef struct mezzo_memory_stats {
     int64_t current_bytes; /**< bytes of live tensors and of scratch memory in use now */
-    int64_t peak_bytes;    /**< largest current_bytes since the last mezzo_memory_peak_reset() */
+    int64_t peak_bytes;    /**< largest current_bytes + graph_bytes since the last mezzo_memory_peak_reset() */
     int64_t cached_bytes;  /**< bytes freed by tensors and kept for the next ones */
     int64_t live_tensors;  /**< number of tensor handles not yet destroyed, views included */
+    int64_t graph_bytes;   /**< bytes that graphs keep for their replays, not in current_bytes */
 } mezzo_memory_stats;
 
 /**
@@ -227,7 +230,7 @@ typedef struct mezzo_memory_stats {
 MEZZO_API mezzo_status mezzo_memory_stats_get(mezzo_memory_stats *out_stats, mezzo_device device);
 
 /**
- * Sets a device's peak_bytes to its current_bytes.
+ * Sets a device's peak_bytes to its current_bytes + graph_bytes.
  *
  * @param device device to reset
  */
@@ -241,10 +244,10 @@ MEZZO_API mezzo_status mezzo_memory_peak_reset(mezzo_device device);
 MEZZO_API mezzo_status mezzo_memory_trim(mezzo_device device);
 
 /**
- * Limits current_bytes of a device: an allocation beyond it answers MEZZO_STATUS_OUT_OF_MEMORY.
+ * Limits current_bytes + graph_bytes of a device: an allocation beyond it answers MEZZO_STATUS_OUT_OF_MEMORY.
  *
  * @param device device to limit
- * @param bytes largest current_bytes, 0 for no limit (the default)
+ * @param bytes largest current_bytes + graph_bytes, 0 for no limit (the default)
  */
 MEZZO_API mezzo_status mezzo_memory_limit_set(mezzo_device device, int64_t bytes);
 
@@ -335,6 +338,81 @@ MEZZO_API mezzo_status mezzo_tensor_read(void *out_data, mezzo_tensor tensor, in
  * @param tensor tensor to copy; may be out_tensor itself
  */
 MEZZO_API mezzo_status mezzo_tensor_copy(mezzo_tensor out_tensor, mezzo_tensor tensor);
+
+/* ---------------------------------------------------------------------------------------------
+ * Graphs
+ *
+ * A step of training issues the same ops again and again. Captured once as a graph and launched, it costs one
+ * call: on CUDA one CUDA graph, on the CPU the same list of kernels without checks and look-ups.
+ *
+ * Between mezzo_graph_capture_begin() and mezzo_graph_capture_end() the ops that the calling thread issues to
+ * the device are recorded, not run. Tensors are recorded by their memory: a launch reads what the tensors
+ * from outside of the capture hold then, and numbers passed by value, such as a learning rate, stay what they were.
+ * - Tensors created during the capture live in memory of the graph's own. They may be destroyed during the
+ *   capture; those that are kept hold the results of the latest launch.
+ * - Tensors from outside are kept alive by the graph, whoever destroys their handles.
+ * - What cannot be recorded answers MEZZO_STATUS_CAPTURE_INVALID and leaves the capture as it was: reading and
+ *   writing tensors from the host, copies between devices, synchronisation, a second capture. So does every
+ *   op that another thread issues to the device meanwhile.
+ * - Random ops draw the same numbers in each launch.
+ * ------------------------------------------------------------------------------------------- */
+
+/** An opaque graph handle, passed by value. id 0 is the null graph. */
+typedef struct mezzo_graph_handle {
+    uint64_t id; /**< slot and generation; of no meaning to the caller */
+} mezzo_graph;
+
+/** What a graph is. */
+typedef struct mezzo_graph_info {
+    mezzo_device device;  /**< what it runs on */
+    int64_t ops;          /**< number of ops captured */
+    int64_t memory_bytes; /**< memory of its own */
+    uint64_t signature;   /**< equal for two captures of the same ops on the same tensors from outside */
+} mezzo_graph_info;
+
+/**
+ * Starts to capture the calling thread's ops on a device.
+ *
+ * @param device device to capture; MEZZO_STATUS_CAPTURE_INVALID when a capture of it is under way
+ */
+MEZZO_API mezzo_status mezzo_graph_capture_begin(mezzo_device device);
+
+/**
+ * Ends the capture. After a failure the capture is over, too, and what it recorded is dropped.
+ *
+ * @param[out] out_graph handle, owned by the caller
+ * @param device device being captured; MEZZO_STATUS_CAPTURE_INVALID unless by this thread
+ */
+MEZZO_API mezzo_status mezzo_graph_capture_end(mezzo_graph *out_graph, mezzo_device device);
+
+/**
+ * Ends the capture and drops what it recorded; for use after a failed op. Does nothing when there is none.
+ *
+ * @param device device being captured; MEZZO_STATUS_CAPTURE_INVALID when by another thread
+ */
+MEZZO_API mezzo_status mezzo_graph_capture_abort(mezzo_device device);
+
+/**
+ * Runs the captured ops, after the work issued before. On CUDA it returns once they are issued.
+ *
+ * @param graph graph to run
+ */
+MEZZO_API mezzo_status mezzo_graph_launch(mezzo_graph graph);
+
+/**
+ * Describes a graph.
+ *
+ * @param[out] out_info filled
+ * @param graph graph to describe
+ */
+MEZZO_API mezzo_status mezzo_graph_describe(mezzo_graph_info *out_info, mezzo_graph graph);
+
+/**
+ * Destroys a graph. Its memory goes back to the device once tensors no longer use it.
+ *
+ * @param graph graph to destroy; a null graph is accepted and ignored
+ */
+MEZZO_API mezzo_status mezzo_graph_destroy(mezzo_graph graph);
 
 #ifdef __cplusplus
 }

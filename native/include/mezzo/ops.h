@@ -194,8 +194,11 @@ MEZZO_API mezzo_status mezzo_relu_backward(mezzo_tensor grad_input, mezzo_tensor
  * Products of halves are accumulated in f32; bias and activation are applied to the accumulator before
  * the one rounding. On a CPU with AVX512_BF16, the products of bf16 layers take subnormal inputs, below
  * 2^-126 in magnitude, as 0, and flush subnormal results to 0.
- * Cost: 2 rows in_features out_features FLOP each for the forward product, for the gradient of the input
- * and for that of the weight.
+ * With allow_tf32, a GPU whose tensor cores have it may round the operands of f32 products to 10 bits of fraction, to
+ * nearest; they are multiplied exactly and accumulated in f32. A product's error is then up to 2^-10 of the sum
+ * of its terms' magnitudes, in place of about 2^-24 for each term. The CPU ignores the field, and so do f64 and the
+ * halves. Cost: 2 rows in_features out_features FLOP each for the forward product, for the gradient of the input and
+ * for that of the weight.
  * ------------------------------------------------------------------------------------------- */
 
 /** What follows the product of a linear layer. */
@@ -212,12 +215,12 @@ typedef enum mezzo_linear_accumulate {
     MEZZO_LINEAR_ACCUMULATE_BIAS = 4    /**< grad_bias += */
 } mezzo_linear_accumulate;
 
-/** Variant of a linear layer. All zero but struct_size: no activation, gradients overwritten. */
+/** Variant of a linear layer. All zero but struct_size: no activation, gradients overwritten, f32 products of f32. */
 typedef struct mezzo_linear_desc {
     uint32_t struct_size;        /**< sizeof(mezzo_linear_desc) */
     mezzo_activation activation; /**< fused activation */
     uint32_t accumulate;         /**< bits of mezzo_linear_accumulate; ignored by the forward */
-    uint32_t reserved;           /**< must be 0 */
+    uint32_t allow_tf32;         /**< 1: f32 products may round their operands to tf32, see above; 0: they may not */
 } mezzo_linear_desc;
 
 /**

@@ -1,21 +1,32 @@
 // SPDX-License-Identifier: MIT
 // convert<To>(from): one element from any dtype to any other, rounded once, branch-free so that it vectorises.
+//
+// A GPU has instructions for f32 to and from the halves, and uses them. They give the same bits as the integer
+// arithmetic here but for NaN: a GPU makes every NaN the same one, a CPU keeps its sign and the upper bits.
 #pragma once
 
 #include "core/dtype.h"
+#include "core/host_device.h"
+
+#if defined(__CUDACC__)
+#include "device/ptx.cuh"
+#endif
 
 #include <limits>
 
 namespace mezzo {
 namespace convert_detail {
 
-MEZZO_ALWAYS_INLINE inline float widen(BFloat16 value) {
+MEZZO_HOST_DEVICE float widen(BFloat16 value) {
     return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16);
 }
 
 // Subnormal halves go through the integer conversion, so the result does not depend on how the
 // processor treats subnormals.
-MEZZO_ALWAYS_INLINE inline float widen(Half value) {
+MEZZO_HOST_DEVICE float widen(Half value) {
+#if defined(__CUDA_ARCH__)
+    return ptx::to_float(value);
+#else
     const uint32_t bits = value.bits;
     const uint32_t magnitude = bits & 0x7fffu;
     const uint32_t normal = (magnitude << 13) + (112u << 23);
@@ -24,6 +35,7 @@ MEZZO_ALWAYS_INLINE inline float widen(Half value) {
     uint32_t result = magnitude < 0x0400u ? subnormal : normal;
     result = magnitude >= 0x7c00u ? special : result;
     return std::bit_cast<float>(result | ((bits & 0x8000u) << 16));
+#endif
 }
 
 /// How a floating format is laid out below its sign.
@@ -54,7 +66,10 @@ struct Format<BFloat16> {
 
 /// Rounds a float or a double to a half, in integers as wide as the value, so that there is one rounding.
 template <class To, class From>
-MEZZO_ALWAYS_INLINE inline To narrow(From value) {
+MEZZO_HOST_DEVICE To narrow(From value) {
+#if defined(__CUDA_ARCH__)
+    if constexpr (std::is_same_v<From, float>) return ptx::from_float<To>(value);
+#endif
     using Source = Format<From>;
     using Target = Format<To>;
     using Bits = typename Source::Bits;
@@ -87,7 +102,7 @@ MEZZO_ALWAYS_INLINE inline To narrow(From value) {
 }
 
 // Past 2^53 the low bits are folded into one that a half cannot reach, so the double is exact.
-MEZZO_ALWAYS_INLINE inline double fold_to_double(int64_t value) {
+MEZZO_HOST_DEVICE double fold_to_double(int64_t value) {
     constexpr int64_t kExact = int64_t{1} << 53;
     const int64_t folded = (value & ~int64_t{0xfff}) | ((value & 0xfff) != 0 ? 0x1000 : 0);
     return static_cast<double>(value > kExact || value < -kExact ? folded : value);
@@ -95,7 +110,7 @@ MEZZO_ALWAYS_INLINE inline double fold_to_double(int64_t value) {
 
 // Truncates, saturates, turns NaN into 0. Every conversion that is made is in range, as C++ demands.
 template <class To, class From>
-MEZZO_ALWAYS_INLINE inline To to_integer(From value) {
+MEZZO_HOST_DEVICE To to_integer(From value) {
     constexpr To kLowest = std::numeric_limits<To>::min();
     constexpr To kLargest = std::numeric_limits<To>::max();
     constexpr From kLow = static_cast<From>(kLowest);
@@ -108,7 +123,7 @@ MEZZO_ALWAYS_INLINE inline To to_integer(From value) {
 }
 
 template <class To, class From>
-MEZZO_ALWAYS_INLINE inline To clamp_integer(From value) {
+MEZZO_HOST_DEVICE To clamp_integer(From value) {
     constexpr From kLowest = static_cast<From>(std::numeric_limits<To>::min());
     constexpr From kLargest = static_cast<From>(std::numeric_limits<To>::max());
     return static_cast<To>(value < kLowest ? kLowest : value > kLargest ? kLargest : value);
@@ -117,7 +132,7 @@ MEZZO_ALWAYS_INLINE inline To clamp_integer(From value) {
 } // namespace convert_detail
 
 template <class To, class From>
-MEZZO_ALWAYS_INLINE inline To convert(From value) {
+MEZZO_HOST_DEVICE To convert(From value) {
     namespace detail = convert_detail;
     if constexpr (std::is_same_v<To, From>) {
         return value;
@@ -144,7 +159,7 @@ MEZZO_ALWAYS_INLINE inline To convert(From value) {
 
 /// Reads an element in the type that ops compute in.
 template <class T>
-MEZZO_ALWAYS_INLINE inline Arithmetic<T> widen(T value) {
+MEZZO_HOST_DEVICE Arithmetic<T> widen(T value) {
     return convert<Arithmetic<T>>(value);
 }
 

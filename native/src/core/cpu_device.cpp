@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <functional>
+#include <vector>
 
 #include <unistd.h>
 
@@ -67,12 +69,33 @@ class HostMemory final : public MemorySource {
     void on_rest(void *block, int64_t block_bytes) noexcept override { poison_for_rest(block, block_bytes); }
 };
 
+class HostRecording final : public Recording {
+  public:
+    explicit HostRecording(std::vector<std::function<void()>> work) : work_(std::move(work)) {}
+    void replay() override {
+        for (const auto &run : work_) run();
+    }
+
+  private:
+    std::vector<std::function<void()>> work_;
+};
+
+class HostRecorder final : public Recorder {
+  public:
+    void add(const std::function<void()> &work) override { work_.push_back(work); }
+    std::unique_ptr<Recording> finish() override { return std::make_unique<HostRecording>(std::move(work_)); }
+
+  private:
+    std::vector<std::function<void()>> work_;
+};
+
 class CpuDevice final : public Device {
   public:
     CpuDevice() : Device({MEZZO_DEVICE_TYPE_CPU, 0}, processor_name(), std::make_unique<HostMemory>()) {}
 
     mezzo_dtype fast_dtype() const override { return MEZZO_DTYPE_BF16; }
     void synchronize() override {}
+    std::unique_ptr<Recorder> record() override { return std::make_unique<HostRecorder>(); }
 
     void copy_from_host(void *to, const void *from, int64_t bytes) override { copy_within(to, from, bytes); }
     void copy_to_host(void *to, const void *from, int64_t bytes) override { copy_within(to, from, bytes); }

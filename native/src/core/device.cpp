@@ -56,7 +56,31 @@ Device &require_device(mezzo_device id) {
         fail(MEZZO_STATUS_DEVICE_UNAVAILABLE, "there is no device %s: indices of this kind go from 0 to %d",
              device_text(id).c_str(), count - 1);
     }
-    return *found.devices[static_cast<size_t>(id.index)];
+    Device &device = *found.devices[static_cast<size_t>(id.index)];
+    device.expect_alive();
+    return device;
+}
+
+void Device::fail_captured_elsewhere() const {
+    fail(MEZZO_STATUS_CAPTURE_INVALID, "%s is being captured by another thread", device_text(id()).c_str());
+}
+
+void Device::expect_no_capture(const char *reason) const {
+    if (capture() == nullptr) return;
+    fail(MEZZO_STATUS_CAPTURE_INVALID, "cannot be captured into a graph: %s", reason);
+}
+
+void Device::begin_capture() {
+    const std::lock_guard<ForkMutex> lock(begin_mutex_);
+    if (capture() != nullptr)
+        fail(MEZZO_STATUS_CAPTURE_INVALID, "a capture of %s is under way", device_text(id()).c_str());
+    capture_.store(std::make_unique<Capture>(*this).release(), std::memory_order_release);
+}
+
+std::unique_ptr<Capture> Device::take_capture() {
+    Capture *taken = capture();
+    if (taken != nullptr) capture_.store(nullptr, std::memory_order_release);
+    return std::unique_ptr<Capture>(taken);
 }
 
 std::string device_text(mezzo_device id) {
@@ -100,5 +124,9 @@ mezzo_status mezzo_device_fast_dtype(mezzo_dtype *out_dtype, mezzo_device device
 
 mezzo_status mezzo_device_synchronize(mezzo_device device) {
     using namespace mezzo;
-    return guard("device_synchronize", [&] { require_device(device).synchronize(); });
+    return guard("device_synchronize", [&] {
+        Device &waited_for = require_device(device);
+        waited_for.expect_no_capture("nothing that is recorded has run");
+        waited_for.synchronize();
+    });
 }

@@ -3,13 +3,17 @@
 // implements it; nothing else knows the list.
 #pragma once
 
+#include "core/graph.h"
 #include "core/memory.h"
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace mezzo {
+
+inline constexpr size_t kDeviceTypes = 2; // values of mezzo_device_type
 
 class Device {
   public:
@@ -26,16 +30,41 @@ class Device {
     virtual mezzo_dtype fast_dtype() const = 0;
     virtual void synchronize() = 0;
 
+    /// Starts to record what the calling thread issues.
+    virtual std::unique_ptr<Recorder> record() = 0;
+
+    /// Throws unless the device can still be used.
+    virtual void expect_alive() const {}
+
     // Ordered after the work issued before; copy_to_host and copy_from_host have finished when they return.
     virtual void copy_from_host(void *to, const void *from, int64_t bytes) = 0;
     virtual void copy_to_host(void *to, const void *from, int64_t bytes) = 0;
     virtual void copy_within(void *to, const void *from, int64_t bytes) = 0;
 
+    /// The capture that the calling thread's ops go into, null for none; CAPTURE_INVALID when another thread's
+    /// capture is under way.
+    Capture *capture() const {
+        Capture *capture = capture_.load(std::memory_order_acquire);
+        if (capture != nullptr && !capture->is_of_this_thread()) fail_captured_elsewhere();
+        return capture;
+    }
+
+    /// CAPTURE_INVALID while the device is captured: for calls that cannot be recorded; `reason` says why.
+    void expect_no_capture(const char *reason) const;
+
+    /// Begins a capture by this thread; CAPTURE_INVALID when one is under way. Ends it; null when there is none.
+    void begin_capture();
+    std::unique_ptr<Capture> take_capture();
+
   private:
+    [[noreturn]] void fail_captured_elsewhere() const;
+
     mezzo_device id_;
     std::string name_;
     std::unique_ptr<MemorySource> source_;
     Allocator memory_; // gives its cache back to source_
+    ForkMutex begin_mutex_;
+    std::atomic<Capture *> capture_{nullptr}; // owned
 };
 
 /// What a search for the devices of one kind has found.

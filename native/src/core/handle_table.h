@@ -48,6 +48,15 @@ class HandleTable {
         return std::move(slot.object);
     }
 
+    /// Calls visit(object) for every live object, which must not touch the table.
+    template <class Visit>
+    void for_each(const Visit &visit) const {
+        const std::lock_guard<ForkMutex> lock(mutex_);
+        for (const Slot &slot : slots_) {
+            if (slot.object != nullptr) visit(*slot.object);
+        }
+    }
+
   private:
     struct Slot {
         std::shared_ptr<const T> object;

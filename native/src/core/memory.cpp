@@ -19,59 +19,139 @@ int64_t round_up(int64_t bytes) {
     return (bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
 }
 
+/// A block of exactly this size, null when none rests there.
+void *take_resting(BlocksBySize &resting, int64_t rounded) noexcept {
+    const auto found = resting.find(rounded);
+    if (found == resting.end() || found->second.empty()) return nullptr;
+    void *block = found->second.back();
+    found->second.pop_back();
+    return block;
+}
+
 } // namespace
 
 void *Allocator::allocate(int64_t bytes) {
     if (bytes < 1 || bytes > std::numeric_limits<int64_t>::max() - kMemoryAlignment) fail_bytes(bytes);
     const int64_t rounded = round_up(bytes);
     const std::lock_guard<ForkMutex> lock(mutex_);
+    MemoryPool *pool = pool_in_use();
 
-    if (limit_ != 0 && rounded > limit_ - stats_.current_bytes) {
+    if (limit_ != 0 && rounded > limit_ - reserved_bytes()) {
         fail(MEZZO_STATUS_OUT_OF_MEMORY, "%lld bytes were asked for, %lld are in use and the limit is %lld",
-             static_cast<long long>(rounded), static_cast<long long>(stats_.current_bytes),
-             static_cast<long long>(limit_));
+             static_cast<long long>(rounded), static_cast<long long>(reserved_bytes()), static_cast<long long>(limit_));
     }
-    void *block = take_cached(rounded);
-    if (block == nullptr) {
-        // Sizes that keep changing must not make the cache grow without end.
-        if (stats_.cached_bytes > high_water_) trim_locked();
-        block = source_.allocate_block(rounded);
-    }
-    if (block == nullptr && stats_.cached_bytes > 0) {
-        trim_locked();
-        block = source_.allocate_block(rounded);
-    }
-    if (block == nullptr) {
-        fail(MEZZO_STATUS_OUT_OF_MEMORY, "%lld bytes were asked for, which the device does not have; %lld are in use",
-             static_cast<long long>(rounded), static_cast<long long>(stats_.current_bytes));
-    }
-    source_.on_use(block, bytes, rounded);
+    void *block = take(rounded, pool);
+    if (block == nullptr) fail_out_of_memory(rounded);
+    // A replay uses a graph's blocks again, whatever their owners at the time of the capture did.
+    source_.on_use(block, pool != nullptr ? rounded : bytes, rounded);
     stats_.current_bytes += rounded;
-    stats_.peak_bytes = std::max(stats_.peak_bytes, stats_.current_bytes);
+    stats_.peak_bytes = std::max(stats_.peak_bytes, reserved_bytes());
     high_water_ = std::max(high_water_, stats_.current_bytes);
     return block;
 }
 
-void *Allocator::take_cached(int64_t rounded) noexcept {
-    const auto found = cache_.find(rounded);
-    if (found == cache_.end() || found->second.empty()) return nullptr;
-    void *block = found->second.back();
-    found->second.pop_back();
-    stats_.cached_bytes -= rounded;
+void Allocator::fail_out_of_memory(int64_t rounded) const {
+    const int64_t free = source_.free_bytes();
+    const std::string free_text = free < 0 ? "" : std::to_string(free) + " are free, ";
+    fail(MEZZO_STATUS_OUT_OF_MEMORY, "%lld bytes were asked for, which the device does not have; %s%lld are in use",
+         static_cast<long long>(rounded), free_text.c_str(), static_cast<long long>(reserved_bytes()));
+}
+
+/// The pool that the calling thread has entered.
+MemoryPool *Allocator::pool_in_use() const noexcept {
+    return entered_ != nullptr && pool_thread_ == std::this_thread::get_id() ? entered_.get() : nullptr;
+}
+
+/// A block for a pool or, where that is null, for anybody; null when there is none to be had.
+void *Allocator::take(int64_t rounded, MemoryPool *pool) {
+    if (pool != nullptr) {
+        if (void *block = take_resting(pool->resting_, rounded); block != nullptr) {
+            stats_.graph_bytes -= rounded;
+            return block;
+        }
+    }
+    void *block = take_resting(cache_, rounded);
+    if (block != nullptr) {
+        stats_.cached_bytes -= rounded;
+    } else {
+        block = take_new(rounded);
+    }
+    if (pool != nullptr && block != nullptr) {
+        try {
+            pool->blocks_.insert(block);
+            pool_of_.emplace(block, pool);
+            pool->bytes_ += rounded;
+        } catch (...) {
+            pool->blocks_.erase(block);
+            source_.free_block(block, rounded);
+            throw;
+        }
+    }
+    return block;
+}
+
+void *Allocator::take_new(int64_t rounded) {
+    // Sizes that keep changing must not make the cache grow without end.
+    if (stats_.cached_bytes > high_water_) trim_locked();
+    void *block = source_.allocate_block(rounded);
+    if (block == nullptr && stats_.cached_bytes > 0) {
+        trim_locked();
+        block = source_.allocate_block(rounded);
+    }
     return block;
 }
 
 void Allocator::release(void *block, int64_t bytes) noexcept {
     const int64_t rounded = round_up(bytes);
     const std::lock_guard<ForkMutex> lock(mutex_);
-    source_.on_rest(block, rounded);
     stats_.current_bytes -= rounded;
+    const auto pooled = pool_of_.find(block);
+    if (pooled == pool_of_.end()) {
+        source_.on_rest(block, rounded);
+        rest_in_cache(block, rounded);
+        return;
+    }
+    try {
+        pooled->second->resting_[rounded].push_back(block);
+        stats_.graph_bytes += rounded;
+    } catch (...) { // no memory to remember it by: it stays the pool's until that is dropped, unused
+    }
+}
+
+void Allocator::rest_in_cache(void *block, int64_t rounded) noexcept {
     try {
         cache_[rounded].push_back(block);
         stats_.cached_bytes += rounded;
     } catch (...) { // no memory to remember it by
         source_.free_block(block, rounded);
     }
+}
+
+std::shared_ptr<MemoryPool> Allocator::enter_pool() {
+    auto pool = std::make_shared<MemoryPool>();
+    const std::lock_guard<ForkMutex> lock(mutex_);
+    entered_ = pool;
+    pool_thread_ = std::this_thread::get_id();
+    return pool;
+}
+
+void Allocator::leave_pool() noexcept {
+    const std::lock_guard<ForkMutex> lock(mutex_);
+    entered_ = nullptr;
+}
+
+void Allocator::drop_pool(MemoryPool &pool) noexcept {
+    const std::lock_guard<ForkMutex> lock(mutex_);
+    for (void *block : pool.blocks_) pool_of_.erase(block);
+    for (const auto &[bytes, blocks] : pool.resting_) {
+        for (void *block : blocks) {
+            stats_.graph_bytes -= bytes;
+            source_.on_rest(block, bytes);
+            rest_in_cache(block, bytes);
+        }
+    }
+    pool.blocks_.clear();
+    pool.resting_.clear();
 }
 
 void Allocator::trim_locked() noexcept {
@@ -89,7 +169,7 @@ void Allocator::trim() noexcept {
 
 void Allocator::reset_peak() noexcept {
     const std::lock_guard<ForkMutex> lock(mutex_);
-    stats_.peak_bytes = stats_.current_bytes;
+    stats_.peak_bytes = reserved_bytes();
 }
 
 void Allocator::set_limit(int64_t bytes) {

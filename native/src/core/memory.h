@@ -6,7 +6,10 @@
 #include "core/fork_mutex.h"
 
 #include <cstdint>
+#include <memory>
+#include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace mezzo {
@@ -23,10 +26,31 @@ class MemorySource {
     virtual void *allocate_block(int64_t bytes) noexcept = 0;
     virtual void free_block(void *block, int64_t bytes) noexcept = 0;
 
+    /// Bytes that could still be had, as far as the source knows; below 0 when it does not.
+    virtual int64_t free_bytes() noexcept { return -1; }
+
     /// A block goes into use for `bytes` of its `block_bytes`, or comes back to rest in the cache: for
     /// sources that let a memory checker know.
     virtual void on_use(void *, int64_t /*bytes*/, int64_t /*block_bytes*/) noexcept {}
     virtual void on_rest(void *, int64_t /*block_bytes*/) noexcept {}
+};
+
+/// Blocks at rest, by size.
+using BlocksBySize = std::unordered_map<int64_t, std::vector<void *>>;
+
+/// The memory of one captured graph. Between replays nobody else may have it, so its blocks come back to the
+/// pool, to be used again within the same capture, and not to the allocator's cache.
+class MemoryPool {
+  public:
+    bool owns(void *block) const { return blocks_.contains(block); }
+    int64_t bytes() const { return bytes_; }
+
+  private:
+    friend class Allocator;
+
+    std::unordered_set<void *> blocks_; // all of them, at rest or in use
+    int64_t bytes_ = 0;                 // of all of them
+    BlocksBySize resting_;
 };
 
 /// Keeps freed blocks by size: a training step asks for the same sizes again and again. Thread-safe.
@@ -46,6 +70,13 @@ class Allocator {
     void trim() noexcept;
     void reset_peak() noexcept;
 
+    /// From now on the calling thread's blocks come from a new pool, until leave_pool().
+    std::shared_ptr<MemoryPool> enter_pool();
+    void leave_pool() noexcept;
+
+    /// Gives a pool's blocks back to the cache, those in use when they are released.
+    void drop_pool(MemoryPool &pool) noexcept;
+
     /// 0 for no limit.
     void set_limit(int64_t bytes);
 
@@ -54,12 +85,20 @@ class Allocator {
     mezzo_memory_stats stats() const noexcept;
 
   private:
-    void *take_cached(int64_t rounded) noexcept;
+    MemoryPool *pool_in_use() const noexcept;
+    void *take(int64_t rounded, MemoryPool *pool);
+    void *take_new(int64_t rounded);
+    [[noreturn]] void fail_out_of_memory(int64_t rounded) const;
+    void rest_in_cache(void *block, int64_t rounded) noexcept;
     void trim_locked() noexcept;
+    int64_t reserved_bytes() const noexcept { return stats_.current_bytes + stats_.graph_bytes; }
 
     MemorySource &source_;
     mutable ForkMutex mutex_;
-    std::unordered_map<int64_t, std::vector<void *>> cache_;
+    BlocksBySize cache_;
+    std::unordered_map<void *, MemoryPool *> pool_of_; // of the blocks that belong to one
+    std::shared_ptr<MemoryPool> entered_;              // of the thread pool_thread_
+    std::thread::id pool_thread_;
     mezzo_memory_stats stats_{};
     int64_t high_water_ = 0; // largest current_bytes ever, resets of the peak notwithstanding
     int64_t limit_ = 0;

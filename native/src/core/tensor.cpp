@@ -4,6 +4,7 @@
 #include "core/handle_table.h"
 
 #include <algorithm>
+#include <map>
 
 namespace mezzo {
 namespace {
@@ -59,8 +60,51 @@ std::shared_ptr<const Tensor> find(mezzo_tensor handle, const std::string &name)
     return tensor;
 }
 
+/// An argument of an op. Its device is asked first whether it still answers and may be used by this thread now.
+TensorRef argument(std::shared_ptr<const Tensor> tensor, std::string name) {
+    const Device &device = tensor->device();
+    device.expect_alive();
+    if (Capture *capture = device.capture(); capture != nullptr) {
+        capture->use(tensor->storage, tensor->data - tensor->storage->data());
+    }
+    return {std::move(tensor), std::move(name)};
+}
+
 std::string element_name(const char *name, int64_t index) {
     return name + ("[" + std::to_string(index) + "]");
+}
+
+/// The largest tensors of a device, by kind: "f32[20000,150] x 12 (144000000 bytes), ..."; "" when there is none.
+std::string largest_holders(const Device &device) {
+    std::map<std::string, std::pair<int64_t, int64_t>> kinds; // count and bytes of the storages seen first through one
+    std::map<const Storage *, bool> seen;
+    handles().for_each([&](const Tensor &tensor) {
+        if (&tensor.device() != &device || !seen.emplace(tensor.storage.get(), true).second) return;
+        auto &[count, bytes] = kinds[tensor_text(tensor.dtype, tensor.shape())];
+        count += 1;
+        bytes += tensor.storage->bytes();
+    });
+    std::vector<std::pair<int64_t, std::string>> order;
+    for (const auto &[text, kind] : kinds) {
+        order.emplace_back(kind.second,
+                           text + " x " + std::to_string(kind.first) + " (" + std::to_string(kind.second) + " bytes)");
+    }
+    std::sort(order.rbegin(), order.rend());
+    constexpr size_t kNamed = 3;
+    std::string text;
+    for (size_t i = 0; i < std::min(order.size(), kNamed); ++i) text += (i == 0 ? "" : ", ") + order[i].second;
+    return text;
+}
+
+std::shared_ptr<Storage> make_storage(Device &device, int64_t bytes) {
+    try {
+        return std::make_shared<Storage>(device, bytes);
+    } catch (const Error &error) {
+        if (error.status() != MEZZO_STATUS_OUT_OF_MEMORY) throw;
+        const std::string holders = largest_holders(device);
+        if (holders.empty()) throw;
+        fail(MEZZO_STATUS_OUT_OF_MEMORY, "%s; the largest tensors are %s", error.what(), holders.c_str());
+    }
 }
 
 } // namespace
@@ -68,7 +112,7 @@ std::string element_name(const char *name, int64_t index) {
 mezzo_tensor create_tensor(mezzo_device device, mezzo_dtype dtype, const int64_t *shape, int32_t rank) {
     Device &owner = require_device(device);
     Tensor tensor = shaped_tensor(dtype, shape, rank);
-    tensor.storage = std::make_shared<Storage>(owner, tensor.bytes());
+    tensor.storage = make_storage(owner, tensor.bytes());
     tensor.data = tensor.storage->data();
     return issue(std::move(tensor));
 }
@@ -88,12 +132,12 @@ mezzo_tensor create_view(mezzo_tensor base, int64_t offset, const int64_t *shape
 }
 
 TensorRef require_tensor(mezzo_tensor handle, const char *name) {
-    return {find(handle, name), name};
+    return argument(find(handle, name), name);
 }
 
 TensorRef require_tensor(mezzo_tensor handle, const char *name, int64_t index) {
     std::string full_name = element_name(name, index);
-    return {find(handle, full_name), std::move(full_name)};
+    return argument(find(handle, full_name), full_name);
 }
 
 TensorRef optional_tensor(mezzo_tensor handle, const char *name) {
@@ -159,13 +203,13 @@ mezzo_status mezzo_tensor_describe(mezzo_tensor_info *out_info, mezzo_tensor ten
     using namespace mezzo;
     return guard("tensor_describe", [&] {
         mezzo_tensor_info &info = require_pointer(out_info, "out_info");
-        const TensorRef described = require_tensor(tensor, "tensor");
+        const std::shared_ptr<const Tensor> described = find(tensor, "tensor");
         info = {};
-        info.device = described.device().id();
-        info.dtype = described.dtype();
-        info.rank = described.rank();
-        info.elements = described.elements();
-        info.bytes = described.bytes();
-        std::copy(described.shape().begin(), described.shape().end(), info.shape);
+        info.device = described->device().id();
+        info.dtype = described->dtype;
+        info.rank = described->rank;
+        info.elements = described->elements;
+        info.bytes = described->bytes();
+        std::copy(described->shape().begin(), described->shape().end(), info.shape);
     });
 }

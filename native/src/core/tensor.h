@@ -23,6 +23,7 @@ class Storage {
     Storage &operator=(const Storage &) = delete;
 
     Device &device() const { return device_; }
+    int64_t bytes() const { return bytes_; }
     std::byte *data() const { return static_cast<std::byte *>(data_); }
 
   private:

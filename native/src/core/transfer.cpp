@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copies between tensors and the host, and between tensors.
-#include "core/tensor.h"
+#include "core/op.h"
 
 #include <vector>
 
@@ -14,11 +14,27 @@ void expect_bytes(const TensorRef &tensor, int64_t bytes) {
          tensor.text().c_str());
 }
 
+struct CopyWithin {
+    std::byte *to;
+    const std::byte *from;
+    int64_t bytes;
+};
+
+void copy_within(Device &device, const CopyWithin &a) {
+    device.copy_within(a.to, a.from, a.bytes);
+}
+
+const Implementation<CopyWithin> on_cpu(MEZZO_DEVICE_TYPE_CPU, copy_within);
+const Implementation<CopyWithin> on_cuda(MEZZO_DEVICE_TYPE_CUDA, copy_within);
+
 void copy(const TensorRef &to, const TensorRef &from) {
     if (&to.device() == &from.device()) {
         if (to.bytes_data() == from.bytes_data()) return;
-        to.device().copy_within(to.bytes_data(), from.bytes_data(), from.bytes());
+        run_op(to.device(), CopyWithin{to.bytes_data(), from.bytes_data(), from.bytes()});
         return;
+    }
+    for (const TensorRef *tensor : {&to, &from}) {
+        tensor->device().expect_no_capture("it copies between devices through the host");
     }
     std::vector<std::byte> staging(static_cast<size_t>(from.bytes()));
     from.device().copy_to_host(staging.data(), from.bytes_data(), from.bytes());
@@ -34,6 +50,7 @@ mezzo_status mezzo_tensor_write(mezzo_tensor out_tensor, const void *data, int64
         const TensorRef tensor = require_tensor(out_tensor, "out_tensor");
         if (data == nullptr) fail(MEZZO_STATUS_INVALID_ARGUMENT, "data is a null pointer");
         expect_bytes(tensor, bytes);
+        tensor.device().expect_no_capture("it copies from the host");
         tensor.device().copy_from_host(tensor.bytes_data(), data, bytes);
     });
 }
@@ -44,6 +61,7 @@ mezzo_status mezzo_tensor_read(void *out_data, mezzo_tensor tensor, int64_t byte
         if (out_data == nullptr) fail(MEZZO_STATUS_INVALID_ARGUMENT, "out_data is a null pointer");
         const TensorRef source = require_tensor(tensor, "tensor");
         expect_bytes(source, bytes);
+        source.device().expect_no_capture("it copies to the host");
         source.device().copy_to_host(out_data, source.bytes_data(), bytes);
     });
 }

@@ -145,9 +145,9 @@ class Backward {
     void add_input_gradient(const Member &part, Range block, const std::byte *gradient,
                             const PackedMatrix &weight) const {
         const auto [rows, in_features, out_features] = layer_.sizes;
-        const LinearTensor grad_input{
+        const TensorData grad_input(
             layer_.grad_input.data + block.begin * in_features * dtype_size(layer_.grad_input.dtype),
-            layer_.grad_input.dtype};
+            layer_.grad_input.dtype, block.size() * in_features);
         ProductTarget target{.data = grad_input.data + part.in.begin * dtype_size(grad_input.dtype),
                              .row_stride = in_features,
                              .dtype = grad_input.dtype,
@@ -180,8 +180,9 @@ class Backward {
                                                      part.out.size(), block.size(), part.scratch + scratch_.left);
         const PackedMatrix right =
             backend_.pack_right({input, in_features, 1}, block.size(), in_features, part.scratch + scratch_.right);
-        const LinearTensor sums = direct_weight_ ? layer_.grad_weight : LinearTensor{part.weight_sums, accumulator()};
         const int64_t stride = direct_weight_ ? in_features : sums_stride();
+        const TensorData sums =
+            direct_weight_ ? layer_.grad_weight : TensorData(part.weight_sums, accumulator(), out_features * stride);
         const ProductTarget target{.data = sums.data + part.out.begin * stride * dtype_size(sums.dtype),
                                    .row_stride = stride,
                                    .dtype = sums.dtype,

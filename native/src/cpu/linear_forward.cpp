@@ -47,8 +47,8 @@ class Forward {
             const std::byte *input = as_element(layer_.input + row * in_features * size, layer_.dtype,
                                                 block * in_features, backend_.element(), scratch + scratch_.input);
             const PackedMatrix left = backend_.pack_left({input, in_features, 1}, block, in_features, nullptr);
-            const LinearTensor out{layer_.out.data + row * out_features * dtype_size(layer_.out.dtype),
-                                   layer_.out.dtype};
+            const TensorData out(layer_.out.data + row * out_features * dtype_size(layer_.out.dtype), layer_.out.dtype,
+                                 block * out_features);
             ProductTarget target{.data = out.data + columns.begin * dtype_size(out.dtype),
                                  .row_stride = out_features,
                                  .dtype = out.dtype,

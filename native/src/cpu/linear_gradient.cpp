@@ -77,7 +77,7 @@ void add_column_sums(std::byte *sums, const std::byte *gradient, mezzo_dtype ele
     });
 }
 
-void reduce_partials(const LinearTensor &to, const std::byte *partials, const PartialsShape &shape, bool accumulate) {
+void reduce_partials(const TensorData &to, const std::byte *partials, const PartialsShape &shape, bool accumulate) {
     visit_floating_dtype(to.dtype, [&](auto tag) {
         using T = typename decltype(tag)::type;
         using Sum = Arithmetic<T>;

@@ -28,6 +28,6 @@ struct PartialsShape {
 };
 
 /// Adds the parts up, in order, and stores the total or adds it to what is there.
-void reduce_partials(const LinearTensor &to, const std::byte *partials, const PartialsShape &shape, bool accumulate);
+void reduce_partials(const TensorData &to, const std::byte *partials, const PartialsShape &shape, bool accumulate);
 
 } // namespace mezzo::cpu

@@ -56,8 +56,8 @@ bool writes_directly(const ProductBackend &backend, mezzo_dtype dtype, bool accu
     return dtype == backend.element() && !accumulate;
 }
 
-void store_rows(const LinearTensor &to, int64_t to_stride, const std::byte *from, mezzo_dtype accumulator,
-                Range columns, int64_t rows, bool accumulate) {
+void store_rows(const TensorData &to, int64_t to_stride, const std::byte *from, mezzo_dtype accumulator, Range columns,
+                int64_t rows, bool accumulate) {
     visit_floating_dtype(to.dtype, [&](auto tag) {
         using T = typename decltype(tag)::type;
         using Sum = Arithmetic<T>;

@@ -62,7 +62,7 @@ UpcomingRead rows_of(const std::byte *data, mezzo_dtype dtype, int64_t features,
 bool writes_directly(const ProductBackend &backend, mezzo_dtype dtype, bool accumulate);
 
 /// Stores rows of accumulators as another dtype, added to what is there when `accumulate`.
-void store_rows(const LinearTensor &to, int64_t to_stride, const std::byte *from, mezzo_dtype accumulator,
-                Range columns, int64_t rows, bool accumulate);
+void store_rows(const TensorData &to, int64_t to_stride, const std::byte *from, mezzo_dtype accumulator, Range columns,
+                int64_t rows, bool accumulate);
 
 } // namespace mezzo::cpu

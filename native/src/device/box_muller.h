@@ -17,7 +17,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "device/host_device.h"
+#include "core/host_device.h"
 
 namespace mezzo::box_muller {
 

@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-#include "device/host_device.h"
+#include "core/host_device.h"
 
 namespace mezzo::philox {
 

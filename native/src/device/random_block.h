@@ -34,6 +34,12 @@ struct UniformDistribution {
     Real lowest;
     Real highest;
 
+    /// The same in another precision.
+    template <typename To>
+    UniformDistribution<To> in() const {
+        return {static_cast<To>(low), static_cast<To>(span), static_cast<To>(lowest), static_cast<To>(highest)};
+    }
+
     MEZZO_HOST_DEVICE RandomBlock<Real> operator()(philox::Block block) const {
         using SignedBits = typename box_muller::Precision<Real>::SignedBits;
         constexpr int kUsedBits = box_muller::Precision<Real>::kMantissaBits + 1;
@@ -57,6 +63,12 @@ template <typename Real>
 struct NormalDistribution {
     Real mean;
     Real deviation;
+
+    /// The same in another precision.
+    template <typename To>
+    NormalDistribution<To> in() const {
+        return {static_cast<To>(mean), static_cast<To>(deviation)};
+    }
 
     MEZZO_HOST_DEVICE RandomBlock<Real> operator()(philox::Block block) const {
         RandomBlock<Real> numbers{};

@@ -16,19 +16,51 @@
 // multiplied by f32(1 / grad_scale), as unscale does. Elementwise, so independent of the number of threads.
 // 14 FLOP and, for f32 with an f32 gradient, 28 bytes an element, 2 more for a copy.
 // Source: Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015; PyTorch's torch.optim.Adam.
-#include <mezzo/ops.h>
+#include "ops/adam.h"
 
-#include <cmath>
-
-#include "core/convert.h"
 #include "core/descriptor.h"
-#include "ops/scalar.h"
-#include "ops/tensor_list.h"
+#include "ops/unscale.h"
 
 namespace mezzo {
 namespace {
 
-struct Arguments {
+template <class T, class Grad, class Copy>
+MEZZO_ALWAYS_INLINE inline void update(const AdamEntry &entry, int64_t begin, int64_t end, AdamCoefficients<T> c) {
+    auto *param = reinterpret_cast<T *>(entry.param);
+    auto *exp_avg = reinterpret_cast<T *>(entry.exp_avg);
+    auto *exp_avg_sq = reinterpret_cast<T *>(entry.exp_avg_sq);
+    auto *copy = reinterpret_cast<Copy *>(entry.copy);
+    const auto *grad = reinterpret_cast<const Grad *>(entry.grad);
+#pragma GCC ivdep
+    for (int64_t i = begin; i < end; ++i) {
+        const AdamElement<T> next = adam_update({param[i], exp_avg[i], exp_avg_sq[i]}, convert<T>(grad[i]), c);
+        exp_avg[i] = next.exp_avg;
+        exp_avg_sq[i] = next.exp_avg_sq;
+        param[i] = next.param;
+        if constexpr (!std::is_same_v<Copy, NoCopy>) copy[i] = convert<Copy>(next.param);
+    }
+}
+
+void step_on_cpu(Device &, const AdamStep &a) {
+    if (a.found_inf && *a.found_inf.as<const float>() != 0) return;
+    int64_t &step = *a.step.as<int64_t>();
+    const float inverse_scale = inverse_of_scale(a.grad_scale ? a.grad_scale.as<const float>() : nullptr);
+    for (const AdamGroup &group : a.groups) {
+        visit_group(group, [&](auto type, auto grad, auto copy) {
+            using T = typename decltype(type)::type;
+            using Grad = typename decltype(grad)::type;
+            using Copy = typename decltype(copy)::type;
+            const auto c = adam_coefficients<T>(a.desc, step, inverse_scale);
+            group.params.parallel_run([c](const AdamEntry &entry, int64_t begin, int64_t end)
+                                          MEZZO_ALWAYS_INLINE { update<T, Grad, Copy>(entry, begin, end, c); });
+        });
+    }
+    step = static_cast<int64_t>(static_cast<uint64_t>(step) + 1);
+}
+
+const Implementation<AdamStep> cpu_step(MEZZO_DEVICE_TYPE_CPU, step_on_cpu);
+
+struct Tensors {
     std::vector<TensorRef> params;
     std::vector<TensorRef> exp_avgs;
     std::vector<TensorRef> exp_avg_sqs;
@@ -58,148 +90,64 @@ void check_descriptor(const mezzo_adam_desc &desc) {
     expect_at_least_zero(desc.weight_decay, "weight_decay");
 }
 
-void check_tensors(const Arguments &arguments) {
-    const TensorRef &step = arguments.step;
+void check_tensors(const Tensors &tensors) {
+    const TensorRef &step = tensors.step;
     expect_scalar(step);
     expect_dtype(step, {MEZZO_DTYPE_I64});
-    for (const TensorRef *scalar : {&arguments.grad_scale, &arguments.found_inf}) {
+    for (const TensorRef *scalar : {&tensors.grad_scale, &tensors.found_inf}) {
         expect_same_device(*scalar, step);
         expect_scalar(*scalar);
         expect_dtype(*scalar, {MEZZO_DTYPE_F32});
     }
-    for (size_t k = 0; k < arguments.params.size(); ++k) {
-        const TensorRef &param = arguments.params[k];
-        const TensorRef &copy = arguments.param_copies[k];
-        const TensorRef &grad = arguments.grads[k];
-        expect_same_device({&step, &param, &arguments.exp_avgs[k], &arguments.exp_avg_sqs[k], &copy, &grad});
+    for (size_t k = 0; k < tensors.params.size(); ++k) {
+        const TensorRef &param = tensors.params[k];
+        const TensorRef &copy = tensors.param_copies[k];
+        const TensorRef &grad = tensors.grads[k];
+        expect_same_device({&step, &param, &tensors.exp_avgs[k], &tensors.exp_avg_sqs[k], &copy, &grad});
         expect_dtype(param, {MEZZO_DTYPE_F32, MEZZO_DTYPE_F64});
-        expect_same_shape_and_dtype(arguments.exp_avgs[k], param);
-        expect_same_shape_and_dtype(arguments.exp_avg_sqs[k], param);
+        expect_same_shape_and_dtype(tensors.exp_avgs[k], param);
+        expect_same_shape_and_dtype(tensors.exp_avg_sqs[k], param);
         expect_same_shape(copy, param);
         expect_dtype(copy, {MEZZO_DTYPE_F16, MEZZO_DTYPE_BF16});
         expect_same_shape(grad, param);
         expect_dtype(grad, {param.dtype(), MEZZO_DTYPE_F16, MEZZO_DTYPE_BF16});
     }
     OverlapCheck overlap;
-    overlap.add_written(arguments.params);
-    overlap.add_written(arguments.exp_avgs);
-    overlap.add_written(arguments.exp_avg_sqs);
-    overlap.add_written(arguments.param_copies);
+    overlap.add_written(tensors.params);
+    overlap.add_written(tensors.exp_avgs);
+    overlap.add_written(tensors.exp_avg_sqs);
+    overlap.add_written(tensors.param_copies);
     overlap.add_written(step);
-    overlap.add_read(arguments.grads);
-    overlap.add_read(arguments.grad_scale);
-    overlap.add_read(arguments.found_inf);
+    overlap.add_read(tensors.grads);
+    overlap.add_read(tensors.grad_scale);
+    overlap.add_read(tensors.found_inf);
     overlap.run();
 }
 
-/// The scalars of one step, in the parameter's dtype.
-template <class T>
-struct Coefficients {
-    Coefficients(const mezzo_adam_desc &desc, double t, float inverse_scale)
-        : grad_factor(inverse_scale),
-          weight_decay(static_cast<T>(desc.weight_decay)),
-          beta1(static_cast<T>(desc.beta1)),
-          one_minus_beta1(static_cast<T>(1 - desc.beta1)),
-          beta2(static_cast<T>(desc.beta2)),
-          one_minus_beta2(static_cast<T>(1 - desc.beta2)),
-          step_size(static_cast<T>(desc.lr / (1 - std::pow(desc.beta1, t)))),
-          root_of_bc2(static_cast<T>(std::sqrt(1 - std::pow(desc.beta2, t)))),
-          eps(static_cast<T>(desc.eps)) {}
-
-    T grad_factor, weight_decay, beta1, one_minus_beta1, beta2, one_minus_beta2, step_size, root_of_bc2, eps;
-};
-
-/// Stands for the dtype of a copy that is not wanted.
-struct NoCopy {};
-
-template <class T, class Grad, class Copy>
-struct Entry {
-    T *param;
-    T *exp_avg;
-    T *exp_avg_sq;
-    Copy *copy;
-    const Grad *grad;
-};
-
-template <class T, class Grad, class Copy>
-MEZZO_ALWAYS_INLINE inline void update(const Entry<T, Grad, Copy> &entry, int64_t begin, int64_t end,
-                                       Coefficients<T> c) {
-    const auto [param, exp_avg, exp_avg_sq, copy, grad] = entry;
-#pragma GCC ivdep
-    for (int64_t i = begin; i < end; ++i) {
-        const T unscaled = convert<T>(grad[i]) * c.grad_factor;
-        const T g = c.weight_decay == 0 ? unscaled : unscaled + c.weight_decay * param[i];
-        const T m = c.beta1 * exp_avg[i] + c.one_minus_beta1 * g;
-        const T v = c.beta2 * exp_avg_sq[i] + c.one_minus_beta2 * g * g;
-        const T p = param[i] - c.step_size * m / (std::sqrt(v) / c.root_of_bc2 + c.eps);
-        exp_avg[i] = m;
-        exp_avg_sq[i] = v;
-        param[i] = p;
-        if constexpr (!std::is_same_v<Copy, NoCopy>) copy[i] = convert<Copy>(p);
+/// Sorts the parameters by their combinations of dtypes.
+std::vector<AdamGroup> group_by_dtypes(const Tensors &tensors) {
+    std::vector<AdamGroup> groups;
+    for (size_t k = 0; k < tensors.params.size(); ++k) {
+        const TensorData param = tensors.params[k];
+        const TensorData grad = tensors.grads[k];
+        const TensorData copy = tensors.param_copies[k];
+        const auto copy_dtype = copy ? std::optional(copy.dtype) : std::nullopt;
+        auto group = std::find_if(groups.begin(), groups.end(), [&](const AdamGroup &other) {
+            return other.dtype == param.dtype && other.grad_dtype == grad.dtype && other.copy_dtype == copy_dtype;
+        });
+        if (group == groups.end()) group = groups.insert(group, {param.dtype, grad.dtype, copy_dtype, {}});
+        group->params.add(
+            {param.data, tensors.exp_avgs[k].bytes_data(), tensors.exp_avg_sqs[k].bytes_data(), copy.data, grad.data},
+            param.elements);
     }
+    return groups;
 }
 
-/// Whether a parameter's copy is of type Copy.
-template <class Copy>
-bool is_copy_of(const TensorRef &copy) {
-    if constexpr (std::is_same_v<Copy, NoCopy>) {
-        return !copy;
-    } else {
-        return copy && copy.dtype() == dtype_of<Copy>;
-    }
-}
-
-template <class Copy>
-Copy *copy_data(const TensorRef &copy) {
-    if constexpr (std::is_same_v<Copy, NoCopy>) {
-        return nullptr;
-    } else {
-        return copy.data<Copy>();
-    }
-}
-
-/// Updates the parameters of one combination of dtypes.
-template <class T, class Grad, class Copy>
-void update_combination(const Arguments &arguments, const Coefficients<T> &coefficients) {
-    ElementList<Entry<T, Grad, Copy>> list;
-    for (size_t k = 0; k < arguments.params.size(); ++k) {
-        const TensorRef &param = arguments.params[k];
-        const TensorRef &grad = arguments.grads[k];
-        const TensorRef &copy = arguments.param_copies[k];
-        if (param.dtype() != dtype_of<T> || grad.dtype() != dtype_of<Grad> || !is_copy_of<Copy>(copy)) continue;
-        list.add({param.data<T>(), arguments.exp_avgs[k].data<T>(), arguments.exp_avg_sqs[k].data<T>(),
-                  copy_data<Copy>(copy), grad.data<const Grad>()},
-                 param.elements());
-    }
-    list.parallel_run([coefficients](const auto &entry, int64_t begin, int64_t end)
-                          MEZZO_ALWAYS_INLINE { update(entry, begin, end, coefficients); });
-}
-
-template <class T, class Grad>
-void update_with_gradients(const Arguments &arguments, const Coefficients<T> &coefficients) {
-    update_combination<T, Grad, NoCopy>(arguments, coefficients);
-    update_combination<T, Grad, Half>(arguments, coefficients);
-    update_combination<T, Grad, BFloat16>(arguments, coefficients);
-}
-
-template <class T>
-void update_dtype(const Arguments &arguments, const Coefficients<T> &coefficients) {
-    update_with_gradients<T, T>(arguments, coefficients);
-    update_with_gradients<T, Half>(arguments, coefficients);
-    update_with_gradients<T, BFloat16>(arguments, coefficients);
-}
-
-void adam_step(const Arguments &arguments, const mezzo_adam_desc &desc) {
+void adam_step(const Tensors &tensors, const mezzo_adam_desc &desc) {
     check_descriptor(desc);
-    check_tensors(arguments);
-    if (arguments.found_inf && *arguments.found_inf.data<float>() != 0) return;
-
-    int64_t &step = *arguments.step.data<int64_t>();
-    const auto t = static_cast<double>(step) + 1;
-    const float inverse_scale = inverse_of_scale(arguments.grad_scale);
-    update_dtype<float>(arguments, {desc, t, inverse_scale});
-    update_dtype<double>(arguments, {desc, t, inverse_scale});
-    step = static_cast<int64_t>(static_cast<uint64_t>(step) + 1);
+    check_tensors(tensors);
+    run_op(tensors.step.device(),
+           AdamStep{group_by_dtypes(tensors), tensors.step, tensors.grad_scale, tensors.found_inf, desc});
 }
 
 } // namespace

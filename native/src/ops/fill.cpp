@@ -4,12 +4,13 @@
 //   out  any shape, any dtype
 //
 // The value is rounded once, to nearest even, from f64 to out's dtype. Writes each element once.
+#include "ops/fill.h"
+
 #include <mezzo/ops.h>
 
 #include <cmath>
 #include <limits>
 
-#include "core/tensor.h"
 #include "ops/elementwise.h"
 
 namespace mezzo {
@@ -26,12 +27,21 @@ void expect_representable(double value) {
          static_cast<long long>(kLowest), static_cast<long long>(kLargest), dtype_name(dtype_of<Integer>));
 }
 
+void fill_on_cpu(Device &, const Fill &arguments) {
+    visit_dtype(arguments.out.dtype, [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        fill_elements(arguments.out.elements, arguments.out.as<T>(), convert<T>(arguments.value));
+    });
+}
+
+const Implementation<Fill> cpu_fill(MEZZO_DEVICE_TYPE_CPU, fill_on_cpu);
+
 void fill(const TensorRef &out, double value) {
     visit_dtype(out.dtype(), [&](auto tag) {
         using T = typename decltype(tag)::type;
         if constexpr (std::is_integral_v<T>) expect_representable<T>(value);
-        fill_elements(out.elements(), out.data<T>(), convert<T>(value));
     });
+    run_op(out.device(), Fill{out, value});
 }
 
 } // namespace

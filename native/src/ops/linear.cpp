@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
+// linear: out = activation(input weight^T + bias) and its gradients, as <mezzo/ops.h> says: what a call must look like.
+// How the CPU computes it is in cpu/linear_*.cpp, how CUDA does in ops/linear.cu.
+#include "ops/linear.h"
+
 #include <mezzo/ops.h>
 
 #include "core/descriptor.h"
-#include "core/tensor.h"
 #include "cpu/linear.h"
 
 #include <algorithm>
@@ -21,7 +24,9 @@ mezzo_linear_desc read_linear_desc(const mezzo_linear_desc *given) {
         fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.activation is %d, expected a mezzo_activation",
              static_cast<int>(desc.activation));
     }
-    if (desc.reserved != 0) fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.reserved is %u, expected 0", desc.reserved);
+    if (desc.allow_tf32 > 1) {
+        fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.allow_tf32 is %u, expected 0 or 1", desc.allow_tf32);
+    }
     return desc;
 }
 
@@ -72,21 +77,16 @@ void expect_no_overlaps(std::initializer_list<const TensorRef *> outputs,
     }
 }
 
-cpu::LinearTensor layer_tensor(const TensorRef &tensor) {
-    return tensor ? cpu::LinearTensor{tensor.bytes_data(), tensor.dtype()} : cpu::LinearTensor{};
-}
-
-const std::byte *layer_data(const TensorRef &tensor) {
-    return tensor ? tensor.bytes_data() : nullptr;
-}
-
 template <class Layer>
-void run(const Layer &layer, Device &device) {
+void run_on_cpu(Device &device, const Layer &layer) {
     const auto [rows, in_features, out_features] = layer.sizes;
     const cpu::ProductChoice choice =
         cpu::choose_product(layer.dtype, {.m = rows, .n = out_features, .k = in_features}, cpu::product_machine());
     cpu::run_linear(layer, cpu::product_backend(choice), device.memory());
 }
+
+const Implementation<LinearForward> cpu_forward(MEZZO_DEVICE_TYPE_CPU, run_on_cpu<LinearForward>);
+const Implementation<LinearBackward> cpu_backward(MEZZO_DEVICE_TYPE_CPU, run_on_cpu<LinearBackward>);
 
 void linear_forward(mezzo_tensor out_handle, mezzo_tensor input_handle, mezzo_tensor weight_handle,
                     mezzo_tensor bias_handle, const mezzo_linear_desc *given_desc) {
@@ -109,14 +109,14 @@ void linear_forward(mezzo_tensor out_handle, mezzo_tensor input_handle, mezzo_te
     expect_rows_like(out, input, out_features);
     expect_no_overlaps({&out}, {&input, &weight, &bias});
 
-    run(cpu::LinearForward{.sizes = {rows, in_features, out_features},
-                           .dtype = input.dtype(),
-                           .out = layer_tensor(out),
-                           .input = layer_data(input),
-                           .weight = layer_data(weight),
-                           .bias = layer_tensor(bias),
-                           .relu = desc.activation == MEZZO_ACTIVATION_RELU},
-        out.device());
+    run_op(out.device(), LinearForward{.sizes = {rows, in_features, out_features},
+                                       .dtype = input.dtype(),
+                                       .out = out,
+                                       .input = input.bytes_data(),
+                                       .weight = weight.bytes_data(),
+                                       .bias = bias,
+                                       .relu = desc.activation == MEZZO_ACTIVATION_RELU,
+                                       .allow_tf32 = desc.allow_tf32 != 0});
 }
 
 /// The arguments of the backward, false where they were not given.
@@ -163,7 +163,7 @@ mezzo_dtype layer_dtype(const BackwardArguments &a) {
 }
 
 /// Checks dtypes and shapes; answers the sizes, of which in_features is 1 where nothing depends on it.
-cpu::LinearSizes check_backward(const BackwardArguments &a) {
+LinearSizes check_backward(const BackwardArguments &a) {
     const mezzo_dtype dtype = layer_dtype(a);
     expect_floating(a.grad_output);
     expect_floating(a.input);
@@ -203,7 +203,7 @@ void linear_backward(const BackwardArguments &a, const mezzo_linear_desc *given_
     const mezzo_linear_desc desc = read_linear_desc(given_desc);
     expect_complete(a, desc);
     expect_same_device({&a.grad_output, &a.grad_input, &a.grad_weight, &a.grad_bias, &a.input, &a.weight, &a.output});
-    const cpu::LinearSizes sizes = check_backward(a);
+    const LinearSizes sizes = check_backward(a);
     const bool accumulate_input = (desc.accumulate & MEZZO_LINEAR_ACCUMULATE_INPUT) != 0;
     if (is_in_place(a, accumulate_input)) {
         expect_no_overlaps({&a.grad_input, &a.grad_weight, &a.grad_bias}, {&a.input, &a.weight, &a.output});
@@ -214,19 +214,20 @@ void linear_backward(const BackwardArguments &a, const mezzo_linear_desc *given_
     }
 
     const bool relu = desc.activation == MEZZO_ACTIVATION_RELU;
-    run(cpu::LinearBackward{.sizes = sizes,
-                            .dtype = layer_dtype(a),
-                            .grad_input = layer_tensor(a.grad_input),
-                            .grad_weight = layer_tensor(a.grad_weight),
-                            .grad_bias = layer_tensor(a.grad_bias),
-                            .grad_output = layer_tensor(a.grad_output),
-                            .input = layer_data(a.input),
-                            .weight = layer_data(a.weight),
-                            .output = relu ? layer_tensor(a.output) : cpu::LinearTensor{},
-                            .accumulate_input = accumulate_input,
-                            .accumulate_weight = (desc.accumulate & MEZZO_LINEAR_ACCUMULATE_WEIGHT) != 0,
-                            .accumulate_bias = (desc.accumulate & MEZZO_LINEAR_ACCUMULATE_BIAS) != 0},
-        a.grad_output.device());
+    run_op(a.grad_output.device(),
+           LinearBackward{.sizes = sizes,
+                          .dtype = layer_dtype(a),
+                          .grad_input = a.grad_input,
+                          .grad_weight = a.grad_weight,
+                          .grad_bias = a.grad_bias,
+                          .grad_output = a.grad_output,
+                          .input = TensorData(a.input).data,
+                          .weight = TensorData(a.weight).data,
+                          .output = relu ? TensorData(a.output) : TensorData(),
+                          .accumulate_input = accumulate_input,
+                          .accumulate_weight = (desc.accumulate & MEZZO_LINEAR_ACCUMULATE_WEIGHT) != 0,
+                          .accumulate_bias = (desc.accumulate & MEZZO_LINEAR_ACCUMULATE_BIAS) != 0,
+                          .allow_tf32 = desc.allow_tf32 != 0});
 }
 
 } // namespace

@@ -12,44 +12,72 @@
 // an error of 6e-4 over 20,000 elements is a subnormal f16 gradient without the scale, a normal one with it.
 // The reduction by sum leaves 1/n out of both. 5 FLOP and 2 sizeof(T) + sizeof(G) bytes an element.
 // Source: PyTorch's mse_loss.
+#include "ops/mse_loss.h"
+
 #include <mezzo/ops.h>
 
 #include "core/descriptor.h"
-#include "core/tensor.h"
-#include "ops/elementwise.h"
 #include "ops/reduction.h"
-#include "ops/scalar.h"
 
 namespace mezzo {
 namespace {
 
-/// Writes the gradient, a block at a time while it is in the cache, and returns the sum of squares.
+/// Sum of squares of a block.
+template <class T>
+MEZZO_ALWAYS_INLINE inline double squares(int64_t begin, int64_t end, const T *prediction, const T *target) {
+    const auto square = [=](int64_t i) MEZZO_ALWAYS_INLINE { return squared_error(prediction[i], target[i]); };
+    return sum_block(begin, end, square);
+}
+
+/// The same, with the block's gradient written first, which leaves the block in the cache.
 template <class T, class Gradient>
-double squares_and_gradient(Device &device, int64_t elements, Gradient *gradient, const T *prediction, const T *target,
-                            T multiplier) {
-    return sum_blocks(device, elements, [=](int64_t begin, int64_t end) MEZZO_ALWAYS_INLINE {
+double squares_and_gradient(Device &device, const MseLossForward &arguments, T multiplier) {
+    Gradient *gradient = arguments.grad_prediction.as<Gradient>();
+    const T *prediction = arguments.prediction.as<const T>();
+    const T *target = arguments.target.as<const T>();
+    const auto block = [=](int64_t begin, int64_t end) MEZZO_ALWAYS_INLINE {
 #pragma GCC ivdep
         for (int64_t i = begin; i < end; ++i) {
-            gradient[i] = convert<Gradient>(multiplier * (prediction[i] - target[i]));
+            gradient[i] = mse_gradient<Gradient>(prediction[i], target[i], multiplier);
         }
-        return sum_block(begin, end, [=](int64_t i) MEZZO_ALWAYS_INLINE {
-            const auto difference = static_cast<double>(prediction[i] - target[i]);
-            return difference * difference;
-        });
-    });
+        return squares(begin, end, prediction, target);
+    };
+    return sum_blocks(device, arguments.prediction.elements, block);
 }
 
 template <class T>
-double squares(Device &device, int64_t elements, const T *prediction, const T *target) {
-    return sum_blocks(device, elements, [=](int64_t begin, int64_t end) MEZZO_ALWAYS_INLINE {
-        return sum_block(begin, end, [=](int64_t i) MEZZO_ALWAYS_INLINE {
-            const auto difference = static_cast<double>(prediction[i] - target[i]);
-            return difference * difference;
+void run(Device &device, const MseLossForward &arguments) {
+    double sum = 0;
+    if (arguments.grad_prediction) {
+        const T multiplier = mse_multiplier<T>(arguments.scale, 2 / arguments.divisor);
+        visit_floating_dtype(arguments.grad_prediction.dtype, [&](auto tag) {
+            using Gradient = typename decltype(tag)::type;
+            if constexpr (is_half<Gradient> || std::is_same_v<Gradient, T>) {
+                sum = squares_and_gradient<T, Gradient>(device, arguments, multiplier);
+            }
         });
-    });
+    } else {
+        const T *prediction = arguments.prediction.as<const T>();
+        const T *target = arguments.target.as<const T>();
+        const auto block = [=](int64_t begin, int64_t end)
+                               MEZZO_ALWAYS_INLINE { return squares(begin, end, prediction, target); };
+        sum = sum_blocks(device, arguments.prediction.elements, block);
+    }
+    if (arguments.loss) *arguments.loss.as<T>() = static_cast<T>(sum / arguments.divisor);
 }
 
-struct Arguments {
+void forward_on_cpu(Device &device, const MseLossForward &arguments) {
+    if (arguments.prediction.dtype == MEZZO_DTYPE_F64) {
+        run<double>(device, arguments);
+    } else {
+        run<float>(device, arguments);
+    }
+}
+
+const Implementation<MseLossForward> cpu_forward(MEZZO_DEVICE_TYPE_CPU, forward_on_cpu);
+
+/// The tensors of a call.
+struct Tensors {
     TensorRef loss;
     TensorRef grad_prediction;
     TensorRef prediction;
@@ -57,8 +85,8 @@ struct Arguments {
     TensorRef scale;
 };
 
-void check(const Arguments &arguments) {
-    const auto &[loss, grad_prediction, prediction, target, scale] = arguments;
+void check(const Tensors &tensors) {
+    const auto &[loss, grad_prediction, prediction, target, scale] = tensors;
     if (!loss && !grad_prediction) {
         fail(MEZZO_STATUS_INVALID_ARGUMENT, "loss and grad_prediction are both null, expected at least one of them");
     }
@@ -77,41 +105,15 @@ void check(const Arguments &arguments) {
     }
 }
 
-template <class T>
-void mse_loss(const Arguments &arguments, double divisor) {
-    const auto &[loss, grad_prediction, prediction, target, scale] = arguments;
-    const int64_t elements = prediction.elements();
-    const T *from = prediction.data<const T>();
-    const T *wanted = target.data<const T>();
-    const auto multiplier = static_cast<T>(2 * factor_or_one(scale) / divisor);
-    double sum = 0;
-    if (grad_prediction) {
-        visit_floating_dtype(grad_prediction.dtype(), [&](auto tag) {
-            using Gradient = typename decltype(tag)::type;
-            if constexpr (is_half<Gradient> || std::is_same_v<Gradient, T>) {
-                sum = squares_and_gradient(prediction.device(), elements, grad_prediction.data<Gradient>(), from,
-                                           wanted, multiplier);
-            }
-        });
-    } else {
-        sum = squares(prediction.device(), elements, from, wanted);
-    }
-    if (loss) *loss.data<T>() = static_cast<T>(sum / divisor);
-}
-
-void mse_loss_forward(const Arguments &arguments, const mezzo_mse_loss_desc &desc) {
+void mse_loss_forward(const Tensors &tensors, const mezzo_mse_loss_desc &desc) {
     if (desc.reduction != MEZZO_REDUCTION_MEAN && desc.reduction != MEZZO_REDUCTION_SUM) {
         fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.reduction is %d, expected a mezzo_reduction (0 or 1)",
              static_cast<int>(desc.reduction));
     }
-    check(arguments);
-    const auto elements = static_cast<double>(arguments.prediction.elements());
-    const double divisor = desc.reduction == MEZZO_REDUCTION_MEAN ? elements : 1.0;
-    if (arguments.prediction.dtype() == MEZZO_DTYPE_F64) {
-        mse_loss<double>(arguments, divisor);
-    } else {
-        mse_loss<float>(arguments, divisor);
-    }
+    check(tensors);
+    const auto &[loss, grad_prediction, prediction, target, scale] = tensors;
+    const double divisor = desc.reduction == MEZZO_REDUCTION_MEAN ? static_cast<double>(prediction.elements()) : 1.0;
+    run_op(prediction.device(), MseLossForward{loss, grad_prediction, prediction, target, scale, divisor});
 }
 
 } // namespace

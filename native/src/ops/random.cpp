@@ -10,27 +10,24 @@
 // bits on every device and for any number of threads. About 15 integer operations an f32 element for the bits
 // and 25 FLOP for a normal number. Writes each element once.
 // Source: Salmon et al., SC 2011 (device/philox.h); Box and Muller, 1958 (device/box_muller.h).
+#include "ops/random.h"
+
 #include <mezzo/ops.h>
 
 #include <cmath>
 #include <limits>
 
-#include "core/convert.h"
 #include "core/descriptor.h"
 #include "core/parallel.h"
-#include "core/tensor.h"
-#include "device/random_block.h"
 
 namespace mezzo {
 namespace {
 
 template <class T, class Distribution>
-void draw(const TensorRef &out, const Distribution &distribution, const mezzo_random_desc &desc) {
+void draw(const TensorData &out, const Distribution &distribution, uint64_t seed, uint64_t stream) {
     constexpr int kReals = kRealsPerBlock<Arithmetic<T>>;
-    T *data = out.data<T>();
-    const uint64_t seed = desc.seed;
-    const uint64_t stream = desc.stream;
-    const int64_t whole_blocks = out.elements() / kReals;
+    T *data = out.as<T>();
+    const int64_t whole_blocks = out.elements / kReals;
     parallel_for(whole_blocks, kElementGrain / kReals, [=](int64_t begin, int64_t end) MEZZO_ALWAYS_INLINE {
         for (int64_t b = begin; b < end; ++b) {
             const auto block = distribution(philox::block_at(seed, stream, static_cast<uint64_t>(b)));
@@ -38,8 +35,20 @@ void draw(const TensorRef &out, const Distribution &distribution, const mezzo_ra
         }
     });
     const auto last = distribution(philox::block_at(seed, stream, static_cast<uint64_t>(whole_blocks)));
-    for (int64_t i = whole_blocks * kReals; i < out.elements(); ++i) data[i] = convert<T>(last.value[i % kReals]);
+    for (int64_t i = whole_blocks * kReals; i < out.elements; ++i) data[i] = convert<T>(last.value[i % kReals]);
 }
+
+template <class Arguments>
+void draw_on_cpu(Device &, const Arguments &arguments) {
+    visit_floating_dtype(arguments.out.dtype, [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        const auto distribution = arguments.distribution.template in<Arithmetic<T>>();
+        draw<T>(arguments.out, distribution, arguments.seed, arguments.stream);
+    });
+}
+
+const Implementation<RandomUniform> cpu_uniform(MEZZO_DEVICE_TYPE_CPU, draw_on_cpu<RandomUniform>);
+const Implementation<RandomNormal> cpu_normal(MEZZO_DEVICE_TYPE_CPU, draw_on_cpu<RandomNormal>);
 
 /// Checks a parameter of a distribution: a finite number that `out` can hold without overflow.
 void expect_in_range(double value, const char *name, const TensorRef &out) {
@@ -65,15 +74,16 @@ T neighbour(T value, bool above) {
     }
 }
 
+/// The distribution on the numbers of dtype T in [low, high).
 template <class T>
-void draw_uniform(const TensorRef &out, double low, double high, const mezzo_random_desc &desc) {
+UniformDistribution<double> uniform_between(double low, double high) {
     using Real = Arithmetic<T>;
     T lowest = convert<T>(low);
     if (convert<double>(lowest) < low) lowest = neighbour(lowest, true);
     T highest = convert<T>(high);
     if (convert<double>(highest) >= high) highest = neighbour(highest, false);
-    const UniformDistribution<Real> distribution = {static_cast<Real>(low), static_cast<Real>(high - low),
-                                                    widen(lowest), widen(highest)};
+    const UniformDistribution<double> distribution = {static_cast<Real>(low), static_cast<Real>(high - low),
+                                                      convert<double>(lowest), convert<double>(highest)};
     if (!std::isfinite(distribution.span)) {
         fail(MEZZO_STATUS_INVALID_ARGUMENT,
              "low is %g and high is %g, expected a difference that is a finite %s number", low, high,
@@ -81,9 +91,9 @@ void draw_uniform(const TensorRef &out, double low, double high, const mezzo_ran
     }
     if (distribution.lowest > distribution.highest) {
         fail(MEZZO_STATUS_INVALID_ARGUMENT, "low is %.17g and high is %.17g, expected a %s number between them", low,
-             high, dtype_name(out.dtype()));
+             high, dtype_name(dtype_of<T>));
     }
-    draw<T>(out, distribution, desc);
+    return distribution;
 }
 
 void random_uniform(const TensorRef &out, double low, double high, const mezzo_random_desc &desc) {
@@ -93,8 +103,9 @@ void random_uniform(const TensorRef &out, double low, double high, const mezzo_r
     if (high <= low) {
         fail(MEZZO_STATUS_INVALID_ARGUMENT, "high is %g, expected a number greater than low, which is %g", high, low);
     }
-    visit_floating_dtype(out.dtype(),
-                         [&](auto tag) { draw_uniform<typename decltype(tag)::type>(out, low, high, desc); });
+    const auto distribution = visit_floating_dtype(
+        out.dtype(), [&](auto tag) { return uniform_between<typename decltype(tag)::type>(low, high); });
+    run_op(out.device(), RandomUniform{out, desc.seed, desc.stream, distribution});
 }
 
 void random_normal(const TensorRef &out, double mean, double deviation, const mezzo_random_desc &desc) {
@@ -102,11 +113,11 @@ void random_normal(const TensorRef &out, double mean, double deviation, const me
     expect_in_range(mean, "mean", out);
     expect_in_range(deviation, "deviation", out);
     if (deviation < 0) fail(MEZZO_STATUS_INVALID_ARGUMENT, "deviation is %g, expected at least 0", deviation);
-    visit_floating_dtype(out.dtype(), [&](auto tag) {
-        using T = typename decltype(tag)::type;
-        using Real = Arithmetic<T>;
-        draw<T>(out, NormalDistribution<Real>{static_cast<Real>(mean), static_cast<Real>(deviation)}, desc);
+    const auto distribution = visit_floating_dtype(out.dtype(), [&](auto tag) {
+        using Real = Arithmetic<typename decltype(tag)::type>;
+        return NormalDistribution<double>{static_cast<Real>(mean), static_cast<Real>(deviation)};
     });
+    run_op(out.device(), RandomNormal{out, desc.seed, desc.stream, distribution});
 }
 
 mezzo_random_desc read_random_descriptor(const mezzo_random_desc *desc) {

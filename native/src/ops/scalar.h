@@ -1,23 +1,21 @@
 // SPDX-License-Identifier: MIT
-// Scalars that ops read: a loss scale, a gradient.
+// Scalars that ops read where they run: a loss scale, a gradient.
 #pragma once
 
 #include "core/convert.h"
-#include "core/tensor.h"
+#include "core/op.h"
 
 namespace mezzo {
 
-/// The value of a scalar of a floating dtype, 1 when it was not given. The CPU's tensors only.
-inline double factor_or_one(const TensorRef &scalar) {
-    if (!scalar) return 1.0;
-    return visit_floating_dtype(scalar.dtype(), [&](auto tag) {
-        using T = typename decltype(tag)::type;
-        return convert<double>(*scalar.data<const T>());
-    });
+/// The value of an f32 or f64 scalar, 1 when it was not given. For implementations: it reads the device's memory.
+MEZZO_HOST_DEVICE double factor_or_one(const TensorData &scalar) {
+    if (scalar.data == nullptr) return 1.0;
+    if (scalar.dtype == MEZZO_DTYPE_F64) return *reinterpret_cast<const double *>(scalar.data);
+    return static_cast<double>(*reinterpret_cast<const float *>(scalar.data));
 }
 
 /// 1 / scale, computed in f64 and rounded to f32: what gradients are unscaled with.
-inline float inverse_of_scale(const TensorRef &scale) {
+MEZZO_HOST_DEVICE float inverse_of_scale(const TensorData &scale) {
     return static_cast<float>(1.0 / factor_or_one(scale));
 }
 

@@ -6,14 +6,25 @@
 //
 // The two factors are multiplied in f64 and rounded to the arithmetic's dtype, f32 for halves, before the
 // elements are multiplied. 1 FLOP and 2 sizeof(T) bytes an element.
+#include "ops/scale.h"
+
 #include <mezzo/ops.h>
 
-#include "core/tensor.h"
 #include "ops/elementwise.h"
-#include "ops/scalar.h"
 
 namespace mezzo {
 namespace {
+
+void forward_on_cpu(Device &, const ScaleForward &arguments) {
+    visit_floating_dtype(arguments.out.dtype, [&](auto tag) {
+        using T = typename decltype(tag)::type;
+        const auto multiplier = scale_multiplier<T>(arguments.factor, arguments.device_factor);
+        const auto product = [=](T value) MEZZO_ALWAYS_INLINE { return scaled(value, multiplier); };
+        map_elements(arguments.out.elements, arguments.out.as<T>(), product, arguments.input.as<const T>());
+    });
+}
+
+const Implementation<ScaleForward> cpu_forward(MEZZO_DEVICE_TYPE_CPU, forward_on_cpu);
 
 void scale_forward(const TensorRef &out, const TensorRef &input, double factor, const TensorRef &device_factor) {
     expect_same_device({&out, &input, &device_factor});
@@ -23,12 +34,7 @@ void scale_forward(const TensorRef &out, const TensorRef &input, double factor, 
     expect_dtype(device_factor, {MEZZO_DTYPE_F32, MEZZO_DTYPE_F64});
     expect_in_place_or_no_overlap(out, input);
     expect_no_overlap(out, device_factor);
-    visit_floating_dtype(input.dtype(), [&](auto tag) {
-        using T = typename decltype(tag)::type;
-        const auto multiplier = static_cast<Arithmetic<T>>(factor * factor_or_one(device_factor));
-        const auto product = [=](T value) MEZZO_ALWAYS_INLINE { return convert<T>(widen(value) * multiplier); };
-        map_elements(input.elements(), out.data<T>(), product, input.data<const T>());
-    });
+    run_op(out.device(), ScaleForward{out, input, factor, device_factor});
 }
 
 } // namespace

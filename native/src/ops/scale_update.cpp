@@ -12,17 +12,29 @@
 // The products are computed in f64. The scale stops growing at 2^127, and backs off through the subnormals
 // down to 0. An interval set below the tracker is not met again before the next backoff, as in PyTorch.
 // Source: PyTorch's _amp_update_scale_.
+#include "ops/scale_update.h"
+
 #include <mezzo/ops.h>
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "core/descriptor.h"
-#include "ops/tensor_list.h"
 
 namespace mezzo {
 namespace {
+
+void update_on_cpu(Device &, const ScaleUpdate &a) {
+    const bool found = std::any_of(a.found_infs.begin(), a.found_infs.end(),
+                                   [](const TensorData &found_inf) { return *found_inf.as<const float>() != 0; });
+    float &scale = *a.scale.as<float>();
+    int32_t &growth_tracker = *a.growth_tracker.as<int32_t>();
+    const LossScale next = next_scale({scale, growth_tracker}, found, a.desc);
+    scale = next.scale;
+    growth_tracker = next.growth_tracker;
+}
+
+const Implementation<ScaleUpdate> cpu_update(MEZZO_DEVICE_TYPE_CPU, update_on_cpu);
 
 void expect_factor(double factor, const char *name) {
     if (std::isfinite(factor) && factor > 0) return;
@@ -59,21 +71,7 @@ void scale_update(const TensorRef &scale, const TensorRef &growth_tracker, std::
                   const mezzo_scale_update_desc &desc) {
     check_descriptor(desc);
     check_tensors(scale, growth_tracker, found_infs);
-
-    float &current = *scale.data<float>();
-    int32_t &tracker = *growth_tracker.data<int32_t>();
-    const bool found = std::any_of(found_infs.begin(), found_infs.end(),
-                                   [](const TensorRef &found_inf) { return *found_inf.data<float>() != 0; });
-    if (found) {
-        current = static_cast<float>(current * desc.backoff_factor);
-        tracker = 0;
-    } else if (int64_t{tracker} + 1 == desc.growth_interval) {
-        const auto grown = static_cast<float>(current * desc.growth_factor);
-        if (std::isfinite(grown)) current = grown;
-        tracker = 0;
-    } else if (tracker < std::numeric_limits<int32_t>::max()) {
-        tracker += 1;
-    }
+    run_op(scale.device(), ScaleUpdate{scale, growth_tracker, {found_infs.begin(), found_infs.end()}, desc});
 }
 
 } // namespace

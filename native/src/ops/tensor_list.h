@@ -44,8 +44,8 @@ class OverlapCheck {
     std::vector<Extent> extents_;
 };
 
-/// A list of tensors seen as one range of elements, so that threads share the work by elements: a large
-/// tensor is split, small ones are put together.
+/// A list of tensors seen as one range of elements, so that threads share the work by elements: a large tensor is
+/// split, small ones are put together. An Entry says where the elements are.
 template <class Entry>
 class ElementList {
   public:
@@ -54,7 +54,12 @@ class ElementList {
         ends_.push_back((ends_.empty() ? 0 : ends_.back()) + elements);
     }
 
-    /// Runs loop(entry, begin, end), an MEZZO_ALWAYS_INLINE function, over all elements of all entries.
+    size_t size() const { return entries_.size(); }
+    const Entry &operator[](size_t index) const { return entries_[index]; }
+    int64_t elements(size_t index) const { return ends_[index] - (index == 0 ? 0 : ends_[index - 1]); }
+
+    /// Runs loop(entry, begin, end), an MEZZO_ALWAYS_INLINE function, over all elements of all entries. The CPU's
+    /// tensors only.
     template <class Loop>
     void parallel_run(const Loop &loop) const {
         if (entries_.empty()) return;

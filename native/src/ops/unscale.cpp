@@ -9,75 +9,68 @@
 // in f64 and rounded to f32; halves are multiplied in f32 and rounded once; a factor of 1 writes nothing.
 // Elementwise, so independent of the number of threads. 2 sizeof(T) bytes an element, half of it to check only.
 // Source: PyTorch's _amp_foreach_non_finite_check_and_unscale_.
+#include "ops/unscale.h"
+
 #include <mezzo/ops.h>
 
+#include <algorithm>
 #include <atomic>
 
-#include "core/convert.h"
 #include "core/descriptor.h"
-#include "ops/scalar.h"
-#include "ops/tensor_list.h"
 
 namespace mezzo {
 namespace {
 
-/// The bits of an element and those of them that are all ones in Inf and NaN alone.
-template <class T>
-struct Exponent;
-template <>
-struct Exponent<float> {
-    using Bits = uint32_t;
-    static constexpr Bits kMask = 0x7f800000;
-};
-template <>
-struct Exponent<double> {
-    using Bits = uint64_t;
-    static constexpr Bits kMask = 0x7ff0000000000000;
-};
-template <>
-struct Exponent<Half> {
-    using Bits = uint16_t;
-    static constexpr Bits kMask = 0x7c00;
-};
-template <>
-struct Exponent<BFloat16> {
-    using Bits = uint16_t;
-    static constexpr Bits kMask = 0x7f80;
-};
-
 /// Multiplies where Multiply is set, and returns whether all elements were finite before.
 template <class T, bool Multiply>
 MEZZO_ALWAYS_INLINE inline bool unscale_range(T *data, int64_t begin, int64_t end, Arithmetic<T> factor) {
-    using Bits = typename Exponent<T>::Bits;
-    Bits largest = 0;
+    typename Exponent<T>::Bits largest = 0;
 #pragma GCC ivdep
     for (int64_t i = begin; i < end; ++i) {
         const T element = data[i];
-        const auto exponent = static_cast<Bits>(std::bit_cast<Bits>(element) & Exponent<T>::kMask);
+        const auto exponent = exponent_of(element);
         largest = exponent > largest ? exponent : largest;
         if constexpr (Multiply) data[i] = convert<T>(widen(element) * factor);
     }
     return largest != Exponent<T>::kMask;
 }
 
-/// Unscales the gradients of dtype T and returns whether all of their elements were finite.
+/// Unscales gradients of dtype T and returns whether all of their elements were finite.
 template <class T, bool Multiply>
-bool unscale_list(const ElementList<T *> &list, float factor) {
+bool unscale_list(const ElementList<std::byte *> &grads, float factor) {
     std::atomic<bool> found{false};
-    list.parallel_run([&found, factor](T *data, int64_t begin, int64_t end) MEZZO_ALWAYS_INLINE {
-        const bool finite = unscale_range<T, Multiply>(data, begin, end, factor);
+    grads.parallel_run([&found, factor](std::byte *data, int64_t begin, int64_t end) MEZZO_ALWAYS_INLINE {
+        const bool finite = unscale_range<T, Multiply>(reinterpret_cast<T *>(data), begin, end, factor);
         if (!finite) found.store(true, std::memory_order_relaxed);
     });
     return !found;
 }
 
-template <class T>
-bool unscale_dtype(std::span<const TensorRef> grads, float factor, bool check_only) {
-    ElementList<T *> list;
-    for (const TensorRef &grad : grads) {
-        if (grad.dtype() == dtype_of<T>) list.add(grad.data<T>(), grad.elements());
+void unscale_on_cpu(Device &, const Unscale &a) {
+    const float factor = inverse_of_scale(a.scale ? a.scale.as<const float>() : nullptr);
+    const bool multiply = !a.check_only && factor != 1.0F;
+    bool finite = true;
+    for (const UnscaleGroup &group : a.groups) {
+        finite &= visit_floating_dtype(group.dtype, [&](auto tag) {
+            using T = typename decltype(tag)::type;
+            return multiply ? unscale_list<T, true>(group.grads, factor) : unscale_list<T, false>(group.grads, factor);
+        });
     }
-    return check_only || factor == 1.0F ? unscale_list<T, false>(list, factor) : unscale_list<T, true>(list, factor);
+    if (!finite) *a.found_inf.as<float>() = 1.0F;
+}
+
+const Implementation<Unscale> cpu_unscale(MEZZO_DEVICE_TYPE_CPU, unscale_on_cpu);
+
+/// Sorts the gradients by dtype.
+std::vector<UnscaleGroup> group_by_dtype(std::span<const TensorRef> grads) {
+    std::vector<UnscaleGroup> groups;
+    for (const TensorRef &grad : grads) {
+        auto group = std::find_if(groups.begin(), groups.end(),
+                                  [&](const UnscaleGroup &other) { return other.dtype == grad.dtype(); });
+        if (group == groups.end()) group = groups.insert(group, {grad.dtype(), {}});
+        group->grads.add(grad.bytes_data(), grad.elements());
+    }
+    return groups;
 }
 
 void unscale(const TensorRef &found_inf, std::span<const TensorRef> grads, const TensorRef &scale, bool check_only) {
@@ -100,12 +93,7 @@ void unscale(const TensorRef &found_inf, std::span<const TensorRef> grads, const
     overlap.add_read(scale);
     overlap.run();
 
-    const float factor = inverse_of_scale(scale);
-    bool finite = unscale_dtype<float>(grads, factor, check_only);
-    finite &= unscale_dtype<double>(grads, factor, check_only);
-    finite &= unscale_dtype<Half>(grads, factor, check_only);
-    finite &= unscale_dtype<BFloat16>(grads, factor, check_only);
-    if (!finite) *found_inf.data<float>() = 1.0F;
+    run_op(found_inf.device(), Unscale{group_by_dtype(grads), found_inf, scale, check_only});
 }
 
 } // namespace

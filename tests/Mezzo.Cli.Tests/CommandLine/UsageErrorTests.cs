@@ -22,6 +22,7 @@ public sealed class UsageErrorTests
     [TestCase("--seed: got '-1', expected a whole number from 0 to 18446744073709551615", "train", "sincos", "--seed", "-1")]
     [TestCase("--precision: got 'fp8', expected fp32, bf16, fp16 or compare", "train", "sincos", "--precision", "fp8")]
     [TestCase("--device: got 'tpu', expected cpu, cuda or cuda:N", "train", "sincos", "--device", "tpu")]
+    [TestCase("--capture: got 'yes', expected auto, on or off", "train", "sincos", "--capture", "yes")]
     [TestCase("--loss-scale: got '3', expected 0 (dynamic) or a power of two from 2^-126 to 2^127 (static)", "train", "sincos", "--loss-scale", "3")]
     [TestCase("--loss-scale: got '-2', expected 0 (dynamic) or a power of two from 2^-126 to 2^127 (static)", "train", "sincos", "--loss-scale", "-2")]
     [TestCase("--json: got '', expected a file", "train", "sincos", "--json", "")]
@@ -45,20 +46,21 @@ public sealed class UsageErrorTests
     {
         var outcome = CommandRunner.Run("train", "sincos", "--zzzzzzzz");
 
-        Assert.That(outcome.Error, Does.StartWith("--zzzzzzzz: unknown option, expected one of --device, --epochs,"));
+        Assert.That(outcome.Error, Does.StartWith("--zzzzzzzz: unknown option, expected one of --capture, --device, --epochs,"));
     }
 
     [Test]
     public void AbsentDevice_IsRefusedWithTheReason()
     {
-        Assume.That(Device.Count(DeviceType.Cuda), Is.Zero);
+        int count = Device.Count(DeviceType.Cuda);
+        string expected = count == 0 ? $"cpu: {Device.MissingReason(DeviceType.Cuda)}" : $"an index below {count}, the number of such devices";
 
-        var outcome = CommandRunner.Run("train", "sincos", "--device", "cuda:3");
+        var outcome = CommandRunner.Run("train", "sincos", "--device", "cuda:99");
 
         Assert.Multiple(() =>
         {
             Assert.That(outcome.ExitCode, Is.EqualTo(ExitCode.Usage));
-            Assert.That(outcome.ErrorLines, Is.EqualTo(new[] { $"--device: got cuda:3, expected cpu: {Device.MissingReason(DeviceType.Cuda)}" }));
+            Assert.That(outcome.ErrorLines, Is.EqualTo(new[] { $"--device: got cuda:99, expected {expected}" }));
         });
     }
 
@@ -71,7 +73,7 @@ public sealed class UsageErrorTests
         {
             Assert.That(outcome.ExitCode, Is.Zero);
             foreach (string option in new[]
-                { "--precision", "--epochs", "--samples", "--hidden", "--lr", "--seed", "--device", "--threads", "--loss-scale", "--out", "--json", "--quiet" })
+                { "--precision", "--epochs", "--samples", "--hidden", "--lr", "--seed", "--device", "--threads", "--capture", "--loss-scale", "--out", "--json", "--quiet" })
             {
                 Assert.That(outcome.Output, Does.Contain(option));
             }

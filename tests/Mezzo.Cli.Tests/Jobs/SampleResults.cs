@@ -25,6 +25,7 @@ internal static class SampleResults
             [.. steps],
             TimeSpan.FromSeconds(1.5),
             123_456_789,
+            new CaptureStatus(CaptureState.Off, "capturing is switched off"),
             new SinCosPoints(x, prediction, prediction));
     }
 

@@ -30,6 +30,14 @@ internal sealed class OpConventionTests
         });
     }
 
+    [TestCaseSource(nameof(Operations))]
+    public void Operation_ThatIsGivenMoreThanInputs_DescribesItToACapture(Type operation)
+    {
+        bool isGivenMore = Array.Exists(operation.GetConstructors(), constructor => constructor.GetParameters().Length > 0);
+        var describe = operation.GetMethod(nameof(Operation.Describe), BindingFlags.Instance | BindingFlags.NonPublic)!;
+        Assert.That(describe.DeclaringType == operation, Is.EqualTo(isGivenMore));
+    }
+
     [TestCaseSource(nameof(NativeOps))]
     public void NativeOp_HasASourceAndATestOfItsName(string op)
     {

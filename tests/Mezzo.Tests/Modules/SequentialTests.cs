@@ -87,9 +87,9 @@ internal sealed class SequentialTests : TensorFixture
 
     private static Tensor Measure(Func<Tensor> run, out long bytes)
     {
-        long before = Device.Cpu.Memory.CurrentBytes;
+        long before = Device.Default.Memory.CurrentBytes;
         var result = run();
-        bytes = Device.Cpu.Memory.CurrentBytes - before;
+        bytes = Device.Default.Memory.CurrentBytes - before;
         return result;
     }
 

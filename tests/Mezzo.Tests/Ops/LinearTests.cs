@@ -36,14 +36,16 @@ internal sealed class LinearTests : TensorFixture
     {
         using var layer = new Linear(300, 400);
         var loss = layer.Forward(Tensor.Uniform([50, 300])).Sum();
-        Device.Cpu.SetMemoryLimit(Device.Cpu.Memory.CurrentBytes + 4 * 50 * 400 + 4 * 300 * 400 + 1000);
+        // On the CPU the op's own scratch memory is too much, on CUDA the gradient of the weight.
+        long room = Device.Default.Type == DeviceType.Cpu ? 4 * 300 * 400 : 0;
+        Device.Default.SetMemoryLimit(Device.Default.Memory.CurrentBytes + 4 * 50 * 400 + room + 1000);
         try
         {
             Assert.That(() => loss.Backward(), Throws.TypeOf<MezzoException>());
         }
         finally
         {
-            Device.Cpu.SetMemoryLimit(0);
+            Device.Default.SetMemoryLimit(0);
         }
 
         Assert.That((layer.Weight.Grad, layer.Bias!.Grad), Is.EqualTo(((Tensor?)null, (Tensor?)null)));

@@ -68,27 +68,27 @@ internal sealed class TensorScopeTests
     [Test]
     public void Scope_UsedByManyThreads_FreesEverything()
     {
-        long before = Device.Cpu.Memory.CurrentBytes;
+        long before = Device.Default.Memory.CurrentBytes;
         using (TensorScope.Begin())
         {
             Parallel.For(0, 500, i => Tensor.Full([64], i).Relu());
         }
 
-        Assert.That(Device.Cpu.Memory.CurrentBytes, Is.LessThanOrEqualTo(before));
+        Assert.That(Device.Default.Memory.CurrentBytes, Is.LessThanOrEqualTo(before));
     }
 
     [Test]
     public void Tensor_OutsideAnyScope_IsFreedWhenCollected()
     {
-        long before = Device.Cpu.Memory.CurrentBytes;
+        long before = Device.Default.Memory.CurrentBytes;
         Make();
-        for (int i = 0; i < 20 && Device.Cpu.Memory.CurrentBytes > before; i++)
+        for (int i = 0; i < 20 && Device.Default.Memory.CurrentBytes > before; i++)
         {
             GC.Collect();
             GC.WaitForPendingFinalizers();
         }
 
-        Assert.That(Device.Cpu.Memory.CurrentBytes, Is.LessThanOrEqualTo(before));
+        Assert.That(Device.Default.Memory.CurrentBytes, Is.LessThanOrEqualTo(before));
 
         [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.NoInlining)]
         static void Make() => Tensor.Zeros([1 << 20]);

@@ -46,7 +46,7 @@ internal sealed class TensorTests : TensorFixture
     [Test]
     public void Zeros_BeyondTheMemoryLimit_SaysHowManyBytesWereAsked()
     {
-        Device.Cpu.SetMemoryLimit(Device.Cpu.Memory.CurrentBytes + 1000);
+        Device.Default.SetMemoryLimit(Device.Default.Memory.CurrentBytes + 1000);
         try
         {
             Assert.That(
@@ -56,7 +56,7 @@ internal sealed class TensorTests : TensorFixture
         }
         finally
         {
-            Device.Cpu.SetMemoryLimit(0);
+            Device.Default.SetMemoryLimit(0);
         }
     }
 
@@ -83,6 +83,7 @@ internal sealed class TensorTests : TensorFixture
     }
 
     [Test]
+    [Category(TestDevice.CpuOnly)]
     public void Uniform_WithTheSameSeed_RepeatsWhateverTheThreadCount()
     {
         int threads = Runtime.Threads;

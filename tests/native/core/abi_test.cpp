@@ -25,8 +25,10 @@ TEST(Abi, Enums_AreFourBytes) {
 TEST(Abi, Structs_HaveTheirPinnedSizes) {
     EXPECT_EQ(sizeof(mezzo_device), 8u);
     EXPECT_EQ(sizeof(mezzo_tensor), 8u);
-    EXPECT_EQ(sizeof(mezzo_memory_stats), 32u);
+    EXPECT_EQ(sizeof(mezzo_memory_stats), 40u);
     EXPECT_EQ(sizeof(mezzo_tensor_info), 96u);
+    EXPECT_EQ(sizeof(mezzo_graph), 8u);
+    EXPECT_EQ(sizeof(mezzo_graph_info), 32u);
     EXPECT_EQ(sizeof(mezzo_random_desc), 24u);
     EXPECT_EQ(sizeof(mezzo_linear_desc), 16u);
     EXPECT_EQ(sizeof(mezzo_mse_loss_desc), 8u);
@@ -38,6 +40,9 @@ TEST(Abi, Structs_HaveTheirPinnedSizes) {
 TEST(Abi, Fields_LieAtTheirPinnedOffsets) {
     EXPECT_EQ(offsetof(mezzo_device, index), 4u);
     EXPECT_EQ(offsetof(mezzo_memory_stats, live_tensors), 24u);
+    EXPECT_EQ(offsetof(mezzo_memory_stats, graph_bytes), 32u);
+    EXPECT_EQ(offsetof(mezzo_graph_info, ops), 8u);
+    EXPECT_EQ(offsetof(mezzo_graph_info, signature), 24u);
     EXPECT_EQ(offsetof(mezzo_tensor_info, dtype), 8u);
     EXPECT_EQ(offsetof(mezzo_tensor_info, rank), 12u);
     EXPECT_EQ(offsetof(mezzo_tensor_info, elements), 16u);
@@ -55,6 +60,8 @@ TEST(Abi, Structs_ArePlainData) {
     EXPECT_TRUE(is_plain<mezzo_tensor>);
     EXPECT_TRUE(is_plain<mezzo_memory_stats>);
     EXPECT_TRUE(is_plain<mezzo_tensor_info>);
+    EXPECT_TRUE(is_plain<mezzo_graph>);
+    EXPECT_TRUE(is_plain<mezzo_graph_info>);
     EXPECT_TRUE(is_plain<mezzo_random_desc>);
     EXPECT_TRUE(is_plain<mezzo_linear_desc>);
     EXPECT_TRUE(is_plain<mezzo_mse_loss_desc>);

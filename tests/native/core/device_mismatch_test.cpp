@@ -25,6 +25,7 @@ class StandInDevice final : public Device {
 
     mezzo_dtype fast_dtype() const override { return MEZZO_DTYPE_F16; }
     void synchronize() override {}
+    std::unique_ptr<Recorder> record() override { return nullptr; }
     void copy_from_host(void *, const void *, int64_t) override {}
     void copy_to_host(void *, const void *, int64_t) override {}
     void copy_within(void *, const void *, int64_t) override {}

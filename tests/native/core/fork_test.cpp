@@ -51,14 +51,14 @@ std::vector<uint8_t> compute() {
     return out.bytes();
 }
 
-TEST(Fork, AfterATeam_TheChildComputesTheSame) {
+TEST(ForkOnCpu, AfterATeam_TheChildComputesTheSame) {
     const ThreadScope scope(3);
     const std::vector<uint8_t> expected = compute();
     EXPECT_TRUE(succeeds_in_child([&] { return compute() == expected; }));
     EXPECT_EQ(compute(), expected) << "the parent keeps its team";
 }
 
-TEST(Fork, OfAChild_ComputesTheSame) {
+TEST(ForkOnCpu, OfAChild_ComputesTheSame) {
     const ThreadScope scope(2);
     const std::vector<uint8_t> expected = compute();
     EXPECT_TRUE(succeeds_in_child([&] {
@@ -66,7 +66,9 @@ TEST(Fork, OfAChild_ComputesTheSame) {
     }));
 }
 
-TEST(Fork, WhileOtherThreadsCompute_LeavesNoLockBehind) {
+// Not under AddressSanitizer: its allocator has locks of its own, which GCC 12's does not hold over a fork.
+#if !defined(__SANITIZE_ADDRESS__)
+TEST(ForkOnCpu, WhileOtherThreadsCompute_LeavesNoLockBehind) {
     const ThreadScope scope(2);
     const std::vector<uint8_t> expected = compute();
     std::atomic<bool> stop{false};
@@ -87,6 +89,7 @@ TEST(Fork, WhileOtherThreadsCompute_LeavesNoLockBehind) {
     for (std::thread &other : others) other.join();
     EXPECT_TRUE(succeeded);
 }
+#endif
 
 } // namespace
 } // namespace mezzo::testing

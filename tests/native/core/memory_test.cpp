@@ -12,17 +12,17 @@
 namespace mezzo::testing {
 namespace {
 
-constexpr mezzo_device kCpu{MEZZO_DEVICE_TYPE_CPU, 0};
+const mezzo_device kDevice = test_device();
 
 mezzo_memory_stats stats() {
     mezzo_memory_stats stats{};
-    EXPECT_OK(mezzo_memory_stats_get(&stats, kCpu));
+    EXPECT_OK(mezzo_memory_stats_get(&stats, kDevice));
     return stats;
 }
 
 mezzo_status create_bytes(int64_t bytes) {
     mezzo_tensor tensor{};
-    const mezzo_status status = mezzo_tensor_create(&tensor, kCpu, MEZZO_DTYPE_U8, &bytes, 1);
+    const mezzo_status status = mezzo_tensor_create(&tensor, kDevice, MEZZO_DTYPE_U8, &bytes, 1);
     EXPECT_OK(mezzo_tensor_destroy(tensor));
     return status;
 }
@@ -75,46 +75,46 @@ TEST(Memory, Storage_IsCountedUntilItsLastViewGoes) {
 }
 
 TEST(Memory, Peak_IsTheLargestSinceTheReset) {
-    ASSERT_OK(mezzo_memory_peak_reset(kCpu));
+    ASSERT_OK(mezzo_memory_peak_reset(kDevice));
     const int64_t before = stats().current_bytes;
     EXPECT_EQ(stats().peak_bytes, before);
     { const TestTensor tensor(MEZZO_DTYPE_U8, {1 << 20}); }
     EXPECT_EQ(stats().current_bytes, before);
     EXPECT_EQ(stats().peak_bytes, before + (1 << 20));
-    ASSERT_OK(mezzo_memory_peak_reset(kCpu));
+    ASSERT_OK(mezzo_memory_peak_reset(kDevice));
     EXPECT_EQ(stats().peak_bytes, before);
 }
 
 TEST(Memory, Trim_GivesTheCacheBack) {
     ASSERT_OK(create_bytes(4096));
     EXPECT_GE(stats().cached_bytes, 4096);
-    ASSERT_OK(mezzo_memory_trim(kCpu));
+    ASSERT_OK(mezzo_memory_trim(kDevice));
     EXPECT_EQ(stats().cached_bytes, 0);
 }
 
 TEST(Memory, Limit_TurnsLargerAllocationsDown) {
     const int64_t limit = stats().current_bytes + 1024;
-    ASSERT_OK(mezzo_memory_limit_set(kCpu, limit));
+    ASSERT_OK(mezzo_memory_limit_set(kDevice, limit));
     EXPECT_OK(create_bytes(1024));
     EXPECT_EQ(create_bytes(1025), MEZZO_STATUS_OUT_OF_MEMORY);
     const std::string expected = "tensor_create: 1088 bytes were asked for, " + std::to_string(limit - 1024) +
                                  " are in use and the limit is " + std::to_string(limit);
     EXPECT_EQ(mezzo_last_error(), expected);
-    ASSERT_OK(mezzo_memory_limit_set(kCpu, 0));
+    ASSERT_OK(mezzo_memory_limit_set(kDevice, 0));
     EXPECT_OK(create_bytes(1025));
-    EXPECT_FAILS(mezzo_memory_limit_set(kCpu, -1), INVALID_ARGUMENT,
+    EXPECT_FAILS(mezzo_memory_limit_set(kDevice, -1), INVALID_ARGUMENT,
                  "memory_limit_set: bytes is -1, expected 0 (no limit) or more");
 }
 
 TEST(Memory, OfAMissingDevice_IsUnavailable) {
-    const mezzo_device cuda{MEZZO_DEVICE_TYPE_CUDA, 0};
-    mezzo_memory_stats unchanged{1, 2, 3, 4};
+    const mezzo_device cuda{MEZZO_DEVICE_TYPE_CUDA, 99};
+    mezzo_memory_stats unchanged{1, 2, 3, 4, 5};
     EXPECT_EQ(mezzo_memory_stats_get(&unchanged, cuda), MEZZO_STATUS_DEVICE_UNAVAILABLE);
     EXPECT_EQ(unchanged.peak_bytes, 2);
     EXPECT_EQ(mezzo_memory_peak_reset(cuda), MEZZO_STATUS_DEVICE_UNAVAILABLE);
     EXPECT_EQ(mezzo_memory_trim(cuda), MEZZO_STATUS_DEVICE_UNAVAILABLE);
     EXPECT_EQ(mezzo_memory_limit_set(cuda, 0), MEZZO_STATUS_DEVICE_UNAVAILABLE);
-    EXPECT_FAILS(mezzo_memory_stats_get(nullptr, kCpu), INVALID_ARGUMENT,
+    EXPECT_FAILS(mezzo_memory_stats_get(nullptr, kDevice), INVALID_ARGUMENT,
                  "memory_stats_get: out_stats is a null pointer");
 }
 
@@ -173,7 +173,7 @@ TEST(Scratch, OfTooManyBytes_IsOutOfMemory) {
 }
 
 #if defined(__SANITIZE_ADDRESS__)
-TEST(MemoryDeathTest, Element_PastTheLast_IsOutOfBounds) {
+TEST(MemoryDeathTestOnCpu, Element_PastTheLast_IsOutOfBounds) {
     const TestTensor tensor(MEZZO_DTYPE_F32, {3});
     EXPECT_DEATH(
         {

@@ -235,10 +235,11 @@ TEST(Products, EachBackend_ServesTheLayer) {
                                     {.stored = dtype, .arithmetic = arithmetic_of(dtype), .operations = terms + 1}));
             };
             const auto output = [&](const Shape &shape) {
-                bytes.assign(static_cast<size_t>(elements_of(shape) * dtype_size(dtype)), 0);
-                return cpu::LinearTensor{reinterpret_cast<std::byte *>(bytes.data()), dtype};
+                const int64_t elements = elements_of(shape);
+                bytes.assign(static_cast<size_t>(elements * dtype_size(dtype)), 0);
+                return TensorData(reinterpret_cast<std::byte *>(bytes.data()), dtype, elements);
             };
-            cpu::LinearForward forward{};
+            LinearForward forward{};
             forward.sizes = {kRows, kIn, kOut};
             forward.dtype = dtype;
             forward.input = x_data;
@@ -246,10 +247,10 @@ TEST(Products, EachBackend_ServesTheLayer) {
             forward.out = output({kRows, kOut});
             expect(forward, {kRows, kOut}, matmul(x, transposed(w, kOut, kIn), kRows, kIn, kOut), kIn);
 
-            cpu::LinearBackward backward{};
+            LinearBackward backward{};
             backward.sizes = {kRows, kIn, kOut};
             backward.dtype = dtype;
-            backward.grad_output = {reinterpret_cast<std::byte *>(g_bytes.data()), dtype};
+            backward.grad_output = {reinterpret_cast<std::byte *>(g_bytes.data()), dtype, kRows * kOut};
             backward.input = x_data;
             backward.weight = w_data;
             backward.grad_input = output({kRows, kIn});

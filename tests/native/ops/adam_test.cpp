@@ -3,8 +3,13 @@
 
 #include <cmath>
 
+#include "ops/adam.h"
 #include "support/oracle.h"
 #include "support/thread_counts.h"
+
+#if defined(MEZZO_CUDA_SIM)
+#include <cuda_sim/control.h>
+#endif
 
 namespace mezzo::testing {
 namespace {
@@ -12,17 +17,53 @@ namespace {
 constexpr mezzo_adam_desc kDefaults = {sizeof(mezzo_adam_desc), 0, 1e-3, 0.9, 0.999, 1e-8, 0};
 constexpr mezzo_adam_desc kWithDecay = {sizeof(mezzo_adam_desc), 0, 0.01, 0.9, 0.999, 1e-8, 0.01};
 
+/// Which of a parameter's tensors begins where only its elements are aligned.
+enum class Misaligned {
+    kNone,
+    kParam,
+    kExpAvg,
+    kExpAvgSq,
+    kCopy,
+    kGrad
+};
+
+/// The same elements on the CPU; no tensor where there is none.
+TestTensor on_cpu(const TestTensor &tensor) {
+    if (tensor.handle().id == 0) return {};
+    const mezzo_tensor_info info = tensor.info();
+    mezzo_tensor copy{};
+    EXPECT_OK(mezzo_tensor_create(&copy, {MEZZO_DEVICE_TYPE_CPU, 0}, info.dtype, info.shape, info.rank));
+    EXPECT_OK(mezzo_tensor_copy(copy, tensor));
+    return TestTensor(copy);
+}
+
 /// Parameters with their moments, gradients and, where wanted, copies.
 class Model {
   public:
-    void add(mezzo_dtype dtype, int64_t elements, mezzo_dtype grad_dtype, mezzo_dtype copy_dtype = {}) {
+    void add(mezzo_dtype dtype, int64_t elements, mezzo_dtype grad_dtype, mezzo_dtype copy_dtype = {},
+             Misaligned misaligned = Misaligned::kParam) {
         const auto seed = static_cast<uint64_t>(params.size());
         const std::vector<double> zeros(static_cast<size_t>(elements), 0);
-        params.push_back(TestTensor::misaligned(dtype, {elements}, random_values(elements, 10 + seed)));
-        exp_avgs.emplace_back(dtype, Shape{elements}, zeros);
-        exp_avg_sqs.push_back(TestTensor::misaligned(dtype, {elements}, zeros));
-        grads.push_back(TestTensor::misaligned(grad_dtype, {elements}, random_values(elements, 20 + seed)));
-        copies.push_back(copy_dtype == mezzo_dtype{} ? TestTensor() : TestTensor(copy_dtype, {elements}, zeros));
+        const auto tensor = [&](Misaligned self, mezzo_dtype type, const std::vector<double> &values) {
+            return self == misaligned ? TestTensor::misaligned(type, {elements}, values)
+                                      : TestTensor(type, {elements}, values);
+        };
+        params.push_back(tensor(Misaligned::kParam, dtype, random_values(elements, 10 + seed)));
+        exp_avgs.push_back(tensor(Misaligned::kExpAvg, dtype, zeros));
+        exp_avg_sqs.push_back(tensor(Misaligned::kExpAvgSq, dtype, zeros));
+        grads.push_back(tensor(Misaligned::kGrad, grad_dtype, random_values(elements, 20 + seed)));
+        copies.push_back(copy_dtype == mezzo_dtype{} ? TestTensor() : tensor(Misaligned::kCopy, copy_dtype, zeros));
+    }
+
+    /// The same on the CPU.
+    Model on_cpu() const {
+        Model model;
+        for (const auto tensors :
+             {&Model::params, &Model::exp_avgs, &Model::exp_avg_sqs, &Model::copies, &Model::grads}) {
+            for (const TestTensor &tensor : this->*tensors) (model.*tensors).push_back(testing::on_cpu(tensor));
+        }
+        model.step = testing::on_cpu(step);
+        return model;
     }
 
     mezzo_status run(const mezzo_adam_desc *desc, mezzo_tensor grad_scale = {}, mezzo_tensor found_inf = {}) const {
@@ -168,7 +209,7 @@ TEST(Adam, Step_UpdatesListsOfMixedDTypesAndSizes) {
     }
 }
 
-TEST(Adam, Step_DoesNotDependOnTheNumberOfThreads) {
+TEST(AdamOnCpu, Step_DoesNotDependOnTheNumberOfThreads) {
     expect_same_bytes_on_any_threads([] {
         const Model model = mixed_model();
         for (int t = 0; t < 2; ++t) EXPECT_OK(model.run(&kWithDecay));
@@ -229,6 +270,120 @@ TEST(Adam, Step_WithoutWeightDecay_KeepsInfiniteParametersOutOfTheMoments) {
         for (size_t i = 0; i < moments.size(); ++i) EXPECT_EQ(std::signbit(moments[i]), std::signbit(grads[i])) << i;
         for (const double moment : moments) EXPECT_TRUE(std::isfinite(moment));
     }
+}
+
+/// `count` parameters of odd sizes, below and above a tile of the CUDA kernel, of all dtypes, aligned in all ways.
+Model model_of(int count) {
+    constexpr mezzo_dtype kCopies[] = {mezzo_dtype{}, MEZZO_DTYPE_F16, MEZZO_DTYPE_BF16};
+    constexpr int64_t kSizes[] = {1, 150, 7, 2049, 33, 1023, 2048, 3, 4099, 512, 5};
+    Model model;
+    for (int k = 0; k < count; ++k) {
+        const mezzo_dtype dtype = k % 2 == 0 ? MEZZO_DTYPE_F32 : MEZZO_DTYPE_F64;
+        const mezzo_dtype grad_dtypes[] = {dtype, MEZZO_DTYPE_F16, MEZZO_DTYPE_BF16};
+        const int64_t elements = k < 33 ? kSizes[k % 11] : k % 97 + 1;
+        model.add(dtype, elements, grad_dtypes[k / 2 % 3], kCopies[k / 6 % 3], static_cast<Misaligned>(k % 7 % 6));
+    }
+    return model;
+}
+
+TEST(Adam, OnEveryDevice_GivesTheSameBits) {
+    const TestTensor scale = TestTensor::scalar(MEZZO_DTYPE_F32, 3);
+    const TestTensor found_inf = TestTensor::scalar(MEZZO_DTYPE_F32, 0);
+    const TestTensor cpu_scale = on_cpu(scale);
+    const TestTensor cpu_found_inf = on_cpu(found_inf);
+    for (const int count : {0, 1, 2, 33, 500}) {
+        for (const mezzo_adam_desc &desc : {kDefaults, kWithDecay}) {
+            const Model model = model_of(count);
+            model.step.write({count == 33 ? 12345.0 : 0.0});
+            const Model expected = model.on_cpu();
+            for (int t = 0; t < 2; ++t) {
+                ASSERT_OK(model.run(&desc, scale, found_inf));
+                ASSERT_OK(expected.run(&desc, cpu_scale, cpu_found_inf));
+            }
+            ASSERT_EQ(model.bytes(), expected.bytes()) << count << " parameters";
+        }
+    }
+}
+
+TEST(Adam, OnEveryDevice_GivesTheSameBitsForExtremeNumbers) {
+    for (const mezzo_dtype dtype : {MEZZO_DTYPE_F32, MEZZO_DTYPE_F64}) {
+        std::vector<double> finite = special_values(dtype);
+        std::erase_if(finite, [](double value) { return !std::isfinite(value); });
+        Model model;
+        model.add(dtype, static_cast<int64_t>(finite.size()), dtype, MEZZO_DTYPE_F16);
+        model.grads[0].write(finite);
+        model.params[0].write({finite.rbegin(), finite.rend()});
+        const Model expected = model.on_cpu();
+        for (int t = 0; t < 3; ++t) {
+            ASSERT_OK(model.run(&kWithDecay));
+            ASSERT_OK(expected.run(&kWithDecay));
+        }
+        EXPECT_EQ(model.bytes(), expected.bytes());
+    }
+}
+
+TEST(Adam, InAGraph_StepsAsOftenAsItIsLaunched) {
+    for (const int count : {0, 1, 33, 200}) {
+        const Model captured = model_of(count);
+        const Model eager = model_of(count);
+        const TestTensor scale = TestTensor::scalar(MEZZO_DTYPE_F32, 1);
+        const TestTensor found_inf = TestTensor::scalar(MEZZO_DTYPE_F32, 1);
+        const std::vector<uint8_t> before = captured.bytes();
+        ASSERT_OK(mezzo_graph_capture_begin(test_device()));
+        ASSERT_OK(captured.run(&kWithDecay, scale, found_inf));
+        mezzo_graph graph{};
+        ASSERT_OK(mezzo_graph_capture_end(&graph, test_device()));
+        ASSERT_OK(mezzo_graph_launch(graph));
+        EXPECT_EQ(captured.bytes(), before) << "found_inf is read when the graph is launched";
+        found_inf.write({0});
+        for (const double next_scale : {1, 2, 3}) {
+            scale.write({next_scale});
+            ASSERT_OK(mezzo_graph_launch(graph));
+            ASSERT_OK(eager.run(&kWithDecay, scale));
+        }
+        EXPECT_EQ(captured.bytes(), eager.bytes()) << count << " parameters";
+        EXPECT_EQ(captured.step.item(), 3);
+        ASSERT_OK(mezzo_graph_destroy(graph));
+    }
+}
+
+#if defined(MEZZO_CUDA_SIM)
+
+int64_t launches_of(const Model &model) {
+    cuda_sim::mark();
+    EXPECT_OK(model.run(nullptr));
+    return cuda_sim::counters().kernels;
+}
+
+TEST(Adam, OnCuda_IsOneLaunchForTheParametersOfOneCombinationOfDTypes) {
+    if (test_device().type != MEZZO_DEVICE_TYPE_CUDA) return;
+    EXPECT_EQ(launches_of(Model()), 1) << "which counts the step";
+    Model model;
+    for (int k = 0; k < 64; ++k) model.add(MEZZO_DTYPE_F32, k + 1, MEZZO_DTYPE_BF16, MEZZO_DTYPE_BF16);
+    EXPECT_EQ(launches_of(model), 1);
+    for (int k = 0; k < 64; ++k) model.add(MEZZO_DTYPE_F32, k + 1, MEZZO_DTYPE_BF16, MEZZO_DTYPE_BF16);
+    EXPECT_EQ(launches_of(model), 2) << "more than a kernel's parameters hold";
+    for (int k = 0; k < 64; ++k) model.add(MEZZO_DTYPE_F32, k + 1, MEZZO_DTYPE_F32);
+    EXPECT_EQ(launches_of(model), 3);
+}
+
+#endif
+
+/// Expects power() to be the library's pow, or next to it.
+void expect_pow(double base, uint64_t exponent) {
+    const double expected = std::pow(base, static_cast<double>(exponent));
+    const double place = std::nextafter(expected, 2.0) - expected;
+    EXPECT_LE(std::abs(power(base, exponent) - expected), place) << base << "^" << exponent;
+}
+
+TEST(AdamOnCpu, Power_IsTheLibrarysPowToTheLastPlace) {
+    for (const double base : {0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999, 1 - 1e-6, 1 - 0x1p-53, 1.0}) {
+        for (uint64_t exponent = 1; exponent < 20000; ++exponent) expect_pow(base, exponent);
+        for (uint64_t exponent = 1; exponent < 100000000; exponent = 3 * exponent + 1) expect_pow(base, exponent);
+        EXPECT_EQ(power(base, 0), 1);
+        EXPECT_EQ(power(base, 1), base);
+    }
+    EXPECT_EQ(power(0.999, ~uint64_t{0}), 0);
 }
 
 TEST(Adam, Step_CountsWithoutParameters) {

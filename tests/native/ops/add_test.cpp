@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <mezzo/ops.h>
 
+#include "support/every_device.h"
 #include "support/oracle.h"
-#include "support/thread_counts.h"
+#include "support/status.h"
 
 namespace mezzo::testing {
 namespace {
@@ -57,6 +58,24 @@ TEST(Add, Forward_WorksInPlace) {
         EXPECT_TRUE(is_identical(a.values(), sum));
         ASSERT_OK(mezzo_add_forward(a, a, a));
         EXPECT_TRUE(is_identical(a.values(), twice));
+    }
+}
+
+TEST(Add, OnEveryDevice_GivesTheSameBits) {
+    for (const mezzo_dtype dtype : kFloatingDTypes) {
+        for (const int64_t count : critical_counts()) {
+            for (const auto &[at, beside] : {std::pair(0, 0), std::pair(5, 5), std::pair(0, 1)}) {
+                expect_same_bits_on_every_device([&, at = at, beside = beside](Results &results) {
+                    const Placed a(dtype, at, mixed_values(count, 1, dtype));
+                    const Placed b(dtype, beside, mixed_values(count, 2, dtype));
+                    const Placed out(dtype, at, std::vector<double>(static_cast<size_t>(count), 0));
+                    EXPECT_OK(mezzo_add_forward(out, a, b));
+                    EXPECT_OK(mezzo_add_forward(a, a, b));
+                    EXPECT_OK(mezzo_add_forward(b, b, b));
+                    for (const Placed *placed : {&a, &b, &out}) results.add(placed->whole);
+                });
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 
+#include "support/every_device.h"
 #include "support/oracle.h"
 #include "support/status.h"
 
@@ -158,6 +159,61 @@ TEST(Cast, Forward_RoundsLargeIntegersOnce) {
         const TestTensor half(MEZZO_DTYPE_BF16, {});
         ASSERT_OK(mezzo_cast_forward(half, input));
         EXPECT_EQ(half.item(), example.bf16) << example.integer;
+    }
+}
+
+/// The values over and over, cast from one place to another.
+void cast_values(Results &results, mezzo_dtype from, mezzo_dtype to, int64_t count, int64_t at, int64_t beside) {
+    const std::vector<double> values = interesting_values();
+    std::vector<double> inputs(static_cast<size_t>(count));
+    for (size_t i = 0; i < inputs.size(); ++i) inputs[i] = values[i % values.size()];
+    const Placed input(from, at, inputs);
+    const Placed out(to, beside, std::vector<double>(static_cast<size_t>(count), 0));
+    EXPECT_OK(mezzo_cast_forward(out, input));
+    results.add(out.whole);
+}
+
+TEST(Cast, OnEveryDevice_GivesTheSameBits) {
+    for (const mezzo_dtype from : kDTypes) {
+        for (const mezzo_dtype to : kDTypes) {
+            expect_same_bits_on_every_device([&](Results &results) {
+                for (const int64_t count : {1, 7, 9, 33, 8300}) {
+                    cast_values(results, from, to, count, 0, 0);
+                    cast_values(results, from, to, count, 9, 9);
+                    cast_values(results, from, to, count, 0, 1);
+                }
+            });
+        }
+    }
+}
+
+TEST(Cast, OnEveryDevice_GivesTheSameBitsInMoreThanOnePass) {
+    for (const auto &[from, to] :
+         {std::pair(MEZZO_DTYPE_F32, MEZZO_DTYPE_F16), std::pair(MEZZO_DTYPE_U8, MEZZO_DTYPE_F32)}) {
+        expect_same_bits_on_every_device([from = from, to = to](Results &results) {
+            for (const int64_t beside : {1, 2}) cast_values(results, from, to, 270003, 1, beside);
+        });
+    }
+}
+
+TEST(Cast, OnEveryDevice_RoundsIntegersToTheSameBits) {
+    constexpr int64_t kCount = 4001;
+    std::vector<int64_t> integers(kCount);
+    for (size_t i = 0; i < integers.size(); ++i) {
+        // Bits of every length, and ties of bf16 and f32 with their neighbours, of both signs.
+        const auto bits = static_cast<int64_t>(i * 0x9e3779b97f4a7c15) >> (i % 64);
+        const int64_t tie = i % 4 == 1 ? int64_t{0x101} << (i % 54) : int64_t{0x1000001} << (i % 38);
+        const int64_t near = tie + static_cast<int64_t>(i % 3) - 1;
+        integers[i] = i % 2 == 0 ? bits : i % 5 < 2 ? -near : near;
+    }
+    for (const mezzo_dtype to : kDTypes) {
+        expect_same_bits_on_every_device([&](Results &results) {
+            const TestTensor input(MEZZO_DTYPE_I64, {kCount});
+            EXPECT_OK(mezzo_tensor_write(input, integers.data(), input.info().bytes));
+            const TestTensor out(to, {kCount});
+            EXPECT_OK(mezzo_cast_forward(out, input));
+            results.add(out);
+        });
     }
 }
 

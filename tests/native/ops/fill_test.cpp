@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "support/every_device.h"
 #include "support/oracle.h"
 #include "support/status.h"
 
@@ -47,6 +48,20 @@ TEST(Fill, ReachesTheEndsOfIntegerRanges) {
     const TestTensor narrow(MEZZO_DTYPE_I32, {1});
     ASSERT_OK(mezzo_fill(narrow, 2147483647.0));
     EXPECT_EQ(narrow.item(), 2147483647.0);
+}
+
+TEST(Fill, OnEveryDevice_GivesTheSameBits) {
+    for (const mezzo_dtype dtype : kDTypes) {
+        for (const int64_t count : critical_counts()) {
+            for (const int64_t at : {0, 1, 6}) {
+                expect_same_bits_on_every_device([&](Results &results) {
+                    const Placed out(dtype, at, std::vector<double>(static_cast<size_t>(count), 0));
+                    EXPECT_OK(mezzo_fill(out, 123));
+                    results.add(out.whole);
+                });
+            }
+        }
+    }
 }
 
 TEST(Fill, RejectsBadArguments) {

@@ -71,9 +71,9 @@ TEST_F(LinearErrors, Descriptor_WrongField_IsNamed) {
     EXPECT_FAILS(mezzo_linear_forward(out, input, weight, bias, &desc), INVALID_ARGUMENT,
                  "linear_forward: desc.struct_size is 12, expected 16");
     desc = linear_desc(MEZZO_ACTIVATION_NONE);
-    desc.reserved = 9;
+    desc.allow_tf32 = 2;
     EXPECT_FAILS(mezzo_linear_forward(out, input, weight, bias, &desc), INVALID_ARGUMENT,
-                 "linear_forward: desc.reserved is 9, expected 0");
+                 "linear_forward: desc.allow_tf32 is 2, expected 0 or 1");
     desc = linear_desc(MEZZO_ACTIVATION_NONE, 8);
     EXPECT_OK(mezzo_linear_forward(out, input, weight, bias, &desc));
     EXPECT_FAILS(mezzo_linear_backward(grad_input, grad_weight, grad_bias, grad_output, input, weight, {}, &desc),

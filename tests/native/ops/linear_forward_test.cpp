@@ -18,8 +18,12 @@ struct ForwardCase {
     bool has_bias = true;
     mezzo_activation activation = MEZZO_ACTIVATION_RELU;
     bool misaligned = false;
-    bool special = false; // Inf and NaN among the input
+    bool special = false;    // Inf and NaN among the input
+    bool allow_tf32 = false; // what the field's documentation allows a product of f32 to err besides
 };
+
+/// A term that is off by 2^-10 of its magnitude, in roundings of f32.
+constexpr int64_t kTf32Roundings = 1 << 14;
 
 TestTensor make(const ForwardCase &c, mezzo_dtype dtype, const Shape &shape, const std::vector<double> &values) {
     return c.misaligned ? TestTensor::misaligned(dtype, shape, values) : TestTensor(dtype, shape, values);
@@ -46,10 +50,12 @@ void expect_forward(const ForwardCase &c) {
     const TestTensor input = make(c, c.dtype, {rows, in}, input_values);
     const TestTensor weight = make(c, c.dtype, {out, in}, weight_values);
     const TestTensor bias = c.has_bias ? make(c, c.bias, {out}, bias_values) : TestTensor();
-    const mezzo_linear_desc desc = linear_desc(c.activation);
+    mezzo_linear_desc desc = linear_desc(c.activation);
+    desc.allow_tf32 = c.allow_tf32 ? 1 : 0;
+    const int64_t operations = in + 1 + (c.allow_tf32 && c.dtype == MEZZO_DTYPE_F32 ? kTf32Roundings : 0);
     ASSERT_OK(mezzo_linear_forward(result, input, weight, bias, &desc));
     EXPECT_TRUE(is_near(result.values(), expected,
-                        {.stored = c.out, .arithmetic = arithmetic_of(c.dtype), .operations = in + 1}));
+                        {.stored = c.out, .arithmetic = arithmetic_of(c.dtype), .operations = operations}));
 }
 
 std::string text(const ForwardCase &c) {
@@ -83,6 +89,16 @@ TEST(Linear, Forward_AllDTypesBiasesAndActivations_MatchOracle) {
                     }
                 }
             }
+        }
+    }
+}
+
+TEST(Linear, Forward_AllowTf32_KeepsItsBound) {
+    for (const mezzo_dtype dtype : kFloatingDTypes) {
+        for (const LinearSizes &sizes : kLinearSizes) {
+            const ForwardCase c{.sizes = sizes, .dtype = dtype, .out = dtype, .bias = dtype, .allow_tf32 = true};
+            SCOPED_TRACE(text(c));
+            expect_forward(c);
         }
     }
 }

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "support/every_device.h"
 #include "support/oracle.h"
 #include "support/thread_counts.h"
 
@@ -29,7 +30,7 @@ TEST(Mean, Forward_MatchesAReferenceForEveryDTypeAndShape) {
     }
 }
 
-TEST(Mean, Forward_DoesNotDependOnTheNumberOfThreads) {
+TEST(MeanOnCpu, Forward_DoesNotDependOnTheNumberOfThreads) {
     const TestTensor input(MEZZO_DTYPE_F64, {100003}, random_values(100003, 2));
     const TestTensor out(MEZZO_DTYPE_F64, {});
     expect_same_bytes_on_any_threads([&] {
@@ -58,6 +59,21 @@ TEST(Mean, Backward_SpreadsTheGradient) {
             const double gradient = grad_output.item() / static_cast<double>(elements);
             const std::vector<double> expected(static_cast<size_t>(elements), gradient);
             EXPECT_TRUE(is_identical(grad_input.values(), rounded(expected, dtype)));
+        }
+    }
+}
+
+TEST(Mean, OnEveryDevice_GivesTheSameBits) {
+    for (const mezzo_dtype dtype : kFloatingDTypes) {
+        for (const int64_t count : critical_counts()) {
+            expect_same_bits_on_every_device([&](Results &results) {
+                const Placed input(dtype, 1, random_values(count, 3, -1, 1000));
+                const TestTensor out(arithmetic_of(dtype), {});
+                EXPECT_OK(mezzo_mean_forward(out, input));
+                results.add(out);
+                EXPECT_OK(mezzo_mean_backward(input, out));
+                results.add(input.whole);
+            });
         }
     }
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "support/every_device.h"
 #include "support/oracle.h"
 #include "support/thread_counts.h"
 
@@ -109,7 +110,7 @@ TEST(MseLoss, Forward_GradientMatchesFiniteDifference) {
     for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], expected[i], finite_difference_tolerance(4));
 }
 
-TEST(MseLoss, Forward_DoesNotDependOnTheNumberOfThreads) {
+TEST(MseLossOnCpu, Forward_DoesNotDependOnTheNumberOfThreads) {
     const TestTensor prediction(MEZZO_DTYPE_F64, {100003}, random_values(100003, 1));
     const TestTensor target(MEZZO_DTYPE_F64, {100003}, random_values(100003, 2));
     const TestTensor loss(MEZZO_DTYPE_F64, {});
@@ -134,6 +135,46 @@ TEST(MseLoss, Forward_LetsInfAndNaNThrough) {
     const TestTensor scale = TestTensor::scalar(MEZZO_DTYPE_F32, 65536);
     ASSERT_OK(mezzo_mse_loss_forward({}, gradient, prediction, target, scale, &kSum));
     EXPECT_EQ(gradient.values()[0], INFINITY) << "overflow of a half reaches the scaler as Inf";
+}
+
+TEST(MseLoss, Forward_WhenRecorded_ReadsTheScaleAsItRuns) {
+    const TestTensor prediction(MEZZO_DTYPE_F32, {2}, {3, 5});
+    const TestTensor target(MEZZO_DTYPE_F32, {2}, {1, 1});
+    const TestTensor scale = TestTensor::scalar(MEZZO_DTYPE_F32, 1);
+    const TestTensor loss(MEZZO_DTYPE_F32, {});
+    const TestTensor gradient(MEZZO_DTYPE_F16, {2});
+    const RecordedOps recorded(
+        [&] { EXPECT_OK(mezzo_mse_loss_forward(loss, gradient, prediction, target, scale, nullptr)); });
+    for (const double value : {8.0, 64.0}) {
+        scale.write({value});
+        recorded.run();
+        EXPECT_EQ(loss.item(), 10);
+        EXPECT_TRUE(is_identical(gradient.values(), {2 * value, 4 * value}));
+    }
+}
+
+TEST(MseLoss, OnEveryDevice_GivesTheSameBits) {
+    for (const mezzo_dtype dtype : {MEZZO_DTYPE_F32, MEZZO_DTYPE_F64}) {
+        for (const mezzo_dtype grad_dtype : {dtype, MEZZO_DTYPE_F16, MEZZO_DTYPE_BF16}) {
+            for (const int64_t count : critical_counts()) {
+                expect_same_bits_on_every_device([&](Results &results) {
+                    const Placed prediction(dtype, 1, mixed_values(count, 1, dtype));
+                    const Placed target(dtype, 2, random_values(count, 2));
+                    const Placed gradient(grad_dtype, 3, std::vector<double>(static_cast<size_t>(count), 0));
+                    const TestTensor scale = TestTensor::scalar(MEZZO_DTYPE_F64, 1000);
+                    const TestTensor loss(dtype, {});
+                    EXPECT_OK(mezzo_mse_loss_forward(loss, gradient, prediction, target, scale, nullptr));
+                    results.add(loss);
+                    results.add(gradient.whole);
+                    const Placed finite(dtype, 0, random_values(count, 3));
+                    EXPECT_OK(mezzo_mse_loss_forward(loss, {}, finite, target, {}, &kSum));
+                    results.add(loss);
+                    EXPECT_OK(mezzo_mse_loss_forward({}, gradient, finite, target, {}, &kSum));
+                    results.add(gradient.whole);
+                });
+            }
+        }
+    }
 }
 
 TEST(MseLoss, Forward_RejectsBadArguments) {

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "device/random_block.h"
+#include "support/every_device.h"
 #include "support/oracle.h"
 #include "support/thread_counts.h"
 
@@ -168,7 +169,7 @@ TEST(Random, DependsOnSeedStreamAndIndexAlone) {
     }
 }
 
-TEST(Random, DoesNotDependOnTheNumberOfThreads) {
+TEST(RandomOnCpu, DoesNotDependOnTheNumberOfThreads) {
     for (const mezzo_dtype dtype : kFloatingDTypes) {
         const TestTensor out(dtype, {100003});
         expect_same_bytes_on_any_threads([&] {
@@ -255,6 +256,22 @@ TEST(BoxMuller, IsFiniteAtTheEndsOfItsRange) {
         }
     }
     EXPECT_EQ(box_muller::normal_pair<float>(0xffffffff, 0).first, 0);
+}
+
+TEST(Random, OnEveryDevice_GivesTheSameBits) {
+    for (const mezzo_dtype dtype : kFloatingDTypes) {
+        for (const int64_t count : critical_counts()) {
+            for (const int64_t at : {0, 1, 2, 4}) {
+                expect_same_bits_on_every_device([&](Results &results) {
+                    const Placed out(dtype, at, std::vector<double>(static_cast<size_t>(count), 0));
+                    EXPECT_OK(mezzo_random_uniform(out, -0.1, 0.3, &kDraw));
+                    results.add(out.whole);
+                    EXPECT_OK(mezzo_random_normal(out, 0.5, 2, &kDraw));
+                    results.add(out.whole);
+                });
+            }
+        }
+    }
 }
 
 TEST(Random, RejectsBadArguments) {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "support/every_device.h"
 #include "support/oracle.h"
 #include "support/status.h"
 
@@ -93,6 +94,27 @@ TEST(Relu, Backward_MatchesFiniteDifference) {
     ASSERT_OK(mezzo_relu_backward(gradient, gradient, input));
     const std::vector<double> got = gradient.values();
     for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], expected[i], finite_difference_tolerance(4));
+}
+
+TEST(Relu, OnEveryDevice_GivesTheSameBits) {
+    for (const mezzo_dtype dtype : kFloatingDTypes) {
+        for (const int64_t count : critical_counts()) {
+            for (const auto &[at, beside] : {std::pair(0, 0), std::pair(3, 3), std::pair(1, 2)}) {
+                expect_same_bits_on_every_device([&, at = at, beside = beside](Results &results) {
+                    const std::vector<double> nothing(static_cast<size_t>(count), 0);
+                    const Placed input(dtype, at, mixed_values(count, 1, dtype));
+                    const Placed gradient(dtype, beside, mixed_values(count, 2, dtype));
+                    const Placed out(dtype, at, nothing);
+                    const Placed grad_input(dtype, at, nothing);
+                    EXPECT_OK(mezzo_relu_forward(out, input));
+                    EXPECT_OK(mezzo_relu_backward(grad_input, gradient, out));
+                    EXPECT_OK(mezzo_relu_forward(input, input));
+                    EXPECT_OK(mezzo_relu_backward(gradient, gradient, out));
+                    for (const Placed *placed : {&input, &gradient, &out, &grad_input}) results.add(placed->whole);
+                });
+            }
+        }
+    }
 }
 
 TEST(Relu, RejectsBadArguments) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <mezzo/ops.h>
 
+#include "support/every_device.h"
 #include "support/oracle.h"
 #include "support/status.h"
 
@@ -46,6 +47,39 @@ TEST(Scale, Forward_MultipliesBothFactorsInF64First) {
     const TestTensor loss_scale = TestTensor::scalar(MEZZO_DTYPE_F32, 65536);
     ASSERT_OK(mezzo_scale_forward(out, input, 0.5, loss_scale));
     EXPECT_TRUE(is_identical(out.values(), {3 * 32768, -5 * 32768}));
+}
+
+TEST(Scale, Forward_WhenRecorded_ReadsTheFactorAsItRuns) {
+    const TestTensor input(MEZZO_DTYPE_F32, {2}, {3, -5});
+    const TestTensor out(MEZZO_DTYPE_F32, {2}, {7, 7});
+    const TestTensor factor = TestTensor::scalar(MEZZO_DTYPE_F32, 2);
+    const RecordedOps recorded([&] { EXPECT_OK(mezzo_scale_forward(out, input, 0.5, factor)); });
+    EXPECT_TRUE(is_identical(out.values(), {7, 7})) << "it ran while it was recorded";
+    for (const double value : {4.0, 8.0}) {
+        factor.write({value});
+        recorded.run();
+        EXPECT_TRUE(is_identical(out.values(), {3 * value / 2, -5 * value / 2}));
+    }
+}
+
+TEST(Scale, OnEveryDevice_GivesTheSameBits) {
+    for (const mezzo_dtype dtype : kFloatingDTypes) {
+        for (const int64_t count : critical_counts()) {
+            for (const auto &[at, beside] : {std::pair(0, 0), std::pair(7, 7), std::pair(1, 0)}) {
+                expect_same_bits_on_every_device([&, at = at, beside = beside](Results &results) {
+                    const Placed input(dtype, at, mixed_values(count, 1, dtype));
+                    const Placed out(dtype, beside, std::vector<double>(static_cast<size_t>(count), 0));
+                    for (const mezzo_dtype factor_dtype : {MEZZO_DTYPE_F32, MEZZO_DTYPE_F64}) {
+                        const TestTensor factor = TestTensor::scalar(factor_dtype, 0.7);
+                        EXPECT_OK(mezzo_scale_forward(out, input, 1.0 / 3, factor));
+                        results.add(out.whole);
+                    }
+                    EXPECT_OK(mezzo_scale_forward(input, input, -3e4, {}));
+                    results.add(input.whole);
+                });
+            }
+        }
+    }
 }
 
 TEST(Scale, Forward_RejectsBadArguments) {

@@ -4,11 +4,20 @@
 #include <cmath>
 #include <string_view>
 
+#include "support/oracle.h"
 #include "support/status.h"
-#include "support/tensor.h"
 
 namespace mezzo::testing {
 namespace {
+
+/// The same elements on the CPU.
+TestTensor on_cpu(const TestTensor &tensor) {
+    const mezzo_tensor_info info = tensor.info();
+    mezzo_tensor copy{};
+    EXPECT_OK(mezzo_tensor_create(&copy, {MEZZO_DEVICE_TYPE_CPU, 0}, info.dtype, info.shape, info.rank));
+    EXPECT_OK(mezzo_tensor_copy(copy, tensor));
+    return TestTensor(copy);
+}
 
 /// A dynamic loss scale on its way through training.
 class ScaleUpdate : public ::testing::Test {
@@ -104,6 +113,69 @@ TEST_F(ScaleUpdate, CountsAnyOptimizersInfAndNaN) {
         EXPECT_EQ(scale_.item(), 512);
         EXPECT_EQ(tracker_.item(), 0);
     }
+}
+
+TEST_F(ScaleUpdate, FindsAnyOneOfMany) {
+    for (const size_t count : {33, 500, 501, 1200}) {
+        std::vector<TestTensor> found_infs;
+        std::vector<mezzo_tensor> handles;
+        for (size_t i = 0; i < count; ++i) {
+            handles.push_back(found_infs.emplace_back(MEZZO_DTYPE_F32, Shape{}, std::vector<double>{0}));
+        }
+        const auto next_scale = [&] {
+            start(1024, 5);
+            EXPECT_OK(mezzo_scale_update(scale_, tracker_, handles.data(), static_cast<int32_t>(count), nullptr));
+            return scale_.item();
+        };
+        EXPECT_EQ(next_scale(), 1024);
+        for (const size_t set : {size_t{0}, size_t{32}, count / 2, count - 2, count - 1}) {
+            found_infs[set].write({1});
+            EXPECT_EQ(next_scale(), 512) << set << " of " << count;
+            EXPECT_EQ(tracker_.item(), 0);
+            found_infs[set].write({0});
+        }
+        EXPECT_EQ(next_scale(), 1024);
+    }
+}
+
+TEST_F(ScaleUpdate, OnEveryDevice_GivesTheSameBits) {
+    desc_ = {sizeof(mezzo_scale_update_desc), 2, 1.7, 0.3};
+    std::vector<double> scales = random_values(50, 1, 0, 70000);
+    for (const double special : special_values(MEZZO_DTYPE_F32)) {
+        if (!std::isnan(special)) scales.push_back(special);
+    }
+    for (const double scale : scales) {
+        start(scale);
+        const TestTensor cpu_scale = on_cpu(scale_);
+        const TestTensor cpu_tracker = on_cpu(tracker_);
+        for (const bool found : {false, false, true, false, true, true, false, false}) {
+            step(found);
+            const TestTensor cpu_found = on_cpu(found_inf_);
+            const mezzo_tensor handle = cpu_found;
+            ASSERT_OK(mezzo_scale_update(cpu_scale, cpu_tracker, &handle, 1, &desc_));
+            ASSERT_EQ(scale_.bytes(), cpu_scale.bytes()) << "from " << scale;
+            ASSERT_EQ(tracker_.item(), cpu_tracker.item());
+        }
+    }
+}
+
+TEST_F(ScaleUpdate, InAGraph_ReadsFoundInfWhenItIsLaunched) {
+    desc_.growth_interval = 2;
+    start(1024);
+    const mezzo_tensor handle = found_inf_;
+    ASSERT_OK(mezzo_graph_capture_begin(test_device()));
+    ASSERT_OK(mezzo_scale_update(scale_, tracker_, &handle, 1, &desc_));
+    mezzo_graph graph{};
+    ASSERT_OK(mezzo_graph_capture_end(&graph, test_device()));
+    EXPECT_EQ(scale_.item(), 1024);
+    const std::vector<std::pair<bool, double>> expected = {{false, 1024}, {false, 2048}, {true, 1024}, {false, 1024}};
+    for (const auto &[found, scale] : expected) {
+        found_inf_.write({found ? 1.0 : 0.0});
+        ASSERT_OK(mezzo_graph_launch(graph));
+        EXPECT_EQ(scale_.item(), scale);
+    }
+    EXPECT_EQ(tracker_.item(), 1);
+    ASSERT_OK(mezzo_graph_destroy(graph));
 }
 
 TEST_F(ScaleUpdate, RejectsBadArguments) {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "support/every_device.h"
 #include "support/oracle.h"
 #include "support/thread_counts.h"
 
@@ -34,7 +35,7 @@ TEST(Sum, Forward_MatchesAReferenceForEveryDTypeAndShape) {
 
 TEST(Sum, Forward_CountsEveryElement) {
     for (const mezzo_dtype dtype : kFloatingDTypes) {
-        for (const int64_t elements : {1, 31, 32, 33, 4095, 4096, 4097, 12345}) {
+        for (const int64_t elements : {1, 31, 32, 33, 127, 1055, 4095, 4096, 4097, 12345}) {
             const TestTensor input(dtype, {elements}, std::vector<double>(static_cast<size_t>(elements), 1));
             const TestTensor out(arithmetic_of(dtype), {});
             ASSERT_OK(mezzo_sum_forward(out, input));
@@ -43,7 +44,7 @@ TEST(Sum, Forward_CountsEveryElement) {
     }
 }
 
-TEST(Sum, Forward_DoesNotDependOnTheNumberOfThreads) {
+TEST(SumOnCpu, Forward_DoesNotDependOnTheNumberOfThreads) {
     for (const mezzo_dtype dtype : kFloatingDTypes) {
         const TestTensor input(dtype, {100003}, random_values(100003, 2));
         const TestTensor out(arithmetic_of(dtype), {});
@@ -83,6 +84,65 @@ TEST(Sum, Backward_SpreadsTheGradient) {
             EXPECT_TRUE(is_identical(grad_input.values(), rounded(expected, dtype)));
         }
     }
+}
+
+TEST(Sum, Forward_AddsBlocksOfBlocks) {
+    constexpr int64_t kElements = 4096 * 4096 + 4097;
+    const TestTensor input(MEZZO_DTYPE_F16, {kElements});
+    ASSERT_OK(mezzo_fill(input, 0.5));
+    const TestTensor out(MEZZO_DTYPE_F32, {});
+    ASSERT_OK(mezzo_sum_forward(out, input));
+    EXPECT_EQ(out.item(), static_cast<double>(static_cast<float>(kElements) / 2));
+}
+
+TEST(Sum, Backward_WhenRecorded_ReadsTheGradientAsItRuns) {
+    const TestTensor grad_input(MEZZO_DTYPE_F16, {3});
+    const TestTensor grad_output = TestTensor::scalar(MEZZO_DTYPE_F32, 1);
+    const RecordedOps recorded([&] { EXPECT_OK(mezzo_sum_backward(grad_input, grad_output)); });
+    for (const double value : {2.0, -4.0}) {
+        grad_output.write({value});
+        recorded.run();
+        EXPECT_TRUE(is_identical(grad_input.values(), {value, value, value}));
+    }
+}
+
+TEST(Sum, Forward_WhenRecorded_CanRunAgain) {
+    const TestTensor input(MEZZO_DTYPE_F32, {9000}, std::vector<double>(9000, 1));
+    const TestTensor out(MEZZO_DTYPE_F32, {});
+    const RecordedOps recorded([&] { EXPECT_OK(mezzo_sum_forward(out, input)); });
+    for (const double value : {1.0, 3.0}) {
+        ASSERT_OK(mezzo_fill(input, value));
+        recorded.run();
+        recorded.run();
+        EXPECT_EQ(out.item(), 9000 * value);
+    }
+}
+
+TEST(Sum, OnEveryDevice_GivesTheSameBits) {
+    for (const mezzo_dtype dtype : kFloatingDTypes) {
+        for (const int64_t count : critical_counts()) {
+            for (const int64_t at : {0, 1}) {
+                expect_same_bits_on_every_device([&](Results &results) {
+                    const Placed input(dtype, at, random_values(count, 3, -1, 1000));
+                    const TestTensor out(arithmetic_of(dtype), {});
+                    EXPECT_OK(mezzo_sum_forward(out, input));
+                    results.add(out);
+                    EXPECT_OK(mezzo_sum_backward(input, TestTensor::scalar(arithmetic_of(dtype), 1.0 / 3)));
+                    results.add(input.whole);
+                });
+            }
+        }
+    }
+}
+
+TEST(Sum, OnEveryDevice_AddsBlocksOfBlocksToTheSameBits) {
+    expect_same_bits_on_every_device([](Results &results) {
+        const TestTensor input(MEZZO_DTYPE_F16, {4096 * 4096 + 4097});
+        EXPECT_OK(mezzo_random_uniform(input, -1, 3, nullptr));
+        const TestTensor out(MEZZO_DTYPE_F32, {});
+        EXPECT_OK(mezzo_sum_forward(out, input));
+        results.add(out);
+    });
 }
 
 TEST(Sum, RejectsBadArguments) {

@@ -6,6 +6,10 @@
 #include "support/oracle.h"
 #include "support/thread_counts.h"
 
+#if defined(MEZZO_CUDA_SIM)
+#include <cuda_sim/control.h>
+#endif
+
 namespace mezzo::testing {
 namespace {
 
@@ -17,6 +21,59 @@ mezzo_status unscale(const TestTensor &found_inf, const TestTensor &grad, mezzo_
     const mezzo_tensor handle = grad;
     return mezzo_unscale(found_inf, &handle, 1, scale, desc);
 }
+
+/// The same elements on the CPU.
+TestTensor on_cpu(const TestTensor &tensor) {
+    const mezzo_tensor_info info = tensor.info();
+    mezzo_tensor copy{};
+    EXPECT_OK(mezzo_tensor_create(&copy, {MEZZO_DEVICE_TYPE_CPU, 0}, info.dtype, info.shape, info.rank));
+    EXPECT_OK(mezzo_tensor_copy(copy, tensor));
+    return TestTensor(copy);
+}
+
+/// Gradients, and whether Inf or NaN was found in them.
+class Grads {
+  public:
+    /// `count` of odd sizes, below and above a tile of the CUDA kernel, of all dtypes, every third one misaligned.
+    static Grads many(int count) {
+        constexpr int64_t kSizes[] = {1, 150, 7, 4099, 33, 1023, 4096, 3, 8200, 512, 5};
+        Grads grads;
+        for (int k = 0; k < count; ++k) {
+            const mezzo_dtype dtype = kFloatingDTypes[static_cast<size_t>(k % 4)];
+            const int64_t elements = k < 33 ? kSizes[k % 11] : k % 97 + 1;
+            const std::vector<double> values = random_values(elements, static_cast<uint64_t>(k));
+            grads.tensors.push_back(k % 3 == 2 ? TestTensor::misaligned(dtype, {elements}, values)
+                                               : TestTensor(dtype, {elements}, values));
+        }
+        return grads;
+    }
+
+    /// The same on the CPU.
+    Grads on_cpu() const {
+        Grads grads;
+        for (const TestTensor &tensor : tensors) grads.tensors.push_back(testing::on_cpu(tensor));
+        grads.found_inf = testing::on_cpu(found_inf);
+        return grads;
+    }
+
+    mezzo_status run(mezzo_tensor scale, const mezzo_unscale_desc *desc = nullptr) const {
+        const std::vector<mezzo_tensor> handles(tensors.begin(), tensors.end());
+        return mezzo_unscale(found_inf, handles.data(), static_cast<int32_t>(handles.size()), scale, desc);
+    }
+
+    /// All bytes that the op may write.
+    std::vector<uint8_t> bytes() const {
+        std::vector<uint8_t> all = found_inf.bytes();
+        for (const TestTensor &tensor : tensors) {
+            const std::vector<uint8_t> part = tensor.bytes();
+            all.insert(all.end(), part.begin(), part.end());
+        }
+        return all;
+    }
+
+    std::vector<TestTensor> tensors;
+    TestTensor found_inf = TestTensor::scalar(MEZZO_DTYPE_F32, 0);
+};
 
 std::vector<double> reference(std::vector<double> values, double scale, mezzo_dtype dtype) {
     const double factor = rounded({1 / scale}, MEZZO_DTYPE_F32)[0];
@@ -125,6 +182,76 @@ TEST(Unscale, TakesListsOfMixedDTypesAndSizes) {
         }
     }
 }
+
+TEST(Unscale, OnEveryDevice_GivesTheSameBits) {
+    for (const int count : {0, 1, 2, 33, 500}) {
+        const Grads grads = Grads::many(count);
+        const Grads expected = grads.on_cpu();
+        for (const double scale_value : {1.0, 3.0, 0x1p-126, 0x1p-126, 65536.0}) { // 2^126 twice makes Inf
+            const TestTensor scale = TestTensor::scalar(MEZZO_DTYPE_F32, scale_value);
+            const TestTensor cpu_scale = on_cpu(scale);
+            for (const mezzo_unscale_desc *desc : {&kCheckOnly, static_cast<const mezzo_unscale_desc *>(nullptr)}) {
+                ASSERT_OK(grads.run(scale, desc));
+                ASSERT_OK(expected.run(cpu_scale, desc));
+                ASSERT_EQ(grads.bytes(), expected.bytes()) << count << " gradients, scale " << scale_value;
+            }
+        }
+        ASSERT_OK(grads.run({}));
+        EXPECT_EQ(grads.found_inf.item(), count == 0 ? 0 : 1);
+    }
+}
+
+TEST(Unscale, FindsInfInAnyOfManyGradients) {
+    const Grads grads = Grads::many(500);
+    const TestTensor scale = TestTensor::scalar(MEZZO_DTYPE_F32, 2);
+    ASSERT_OK(grads.run(scale));
+    EXPECT_EQ(grads.found_inf.item(), 0);
+    for (const size_t k : {0, 3, 126, 127, 253, 254, 499}) {
+        ASSERT_OK(mezzo_fill(grads.tensors[k], INFINITY));
+        ASSERT_OK(grads.run(scale));
+        EXPECT_EQ(grads.found_inf.item(), 1) << "gradient " << k;
+        ASSERT_OK(mezzo_fill(grads.tensors[k], 0));
+        grads.found_inf.write({0});
+    }
+}
+
+TEST(Unscale, InAGraph_ReadsTheScaleWhenItIsLaunched) {
+    for (const int count : {0, 1, 33, 400}) {
+        const Grads captured = Grads::many(count);
+        const Grads eager = Grads::many(count);
+        const TestTensor scale = TestTensor::scalar(MEZZO_DTYPE_F32, 7);
+        ASSERT_OK(mezzo_graph_capture_begin(test_device()));
+        ASSERT_OK(captured.run(scale));
+        mezzo_graph graph{};
+        ASSERT_OK(mezzo_graph_capture_end(&graph, test_device()));
+        for (const double next_scale : {3.0, 1.0, 0x1p-126, 0x1p-126}) {
+            scale.write({next_scale});
+            ASSERT_OK(mezzo_graph_launch(graph));
+            ASSERT_OK(eager.run(scale));
+            EXPECT_EQ(captured.bytes(), eager.bytes()) << count << " gradients";
+        }
+        ASSERT_OK(mezzo_graph_launch(graph));
+        EXPECT_EQ(captured.found_inf.item(), count == 0 ? 0 : 1) << "which the launch before has made";
+        ASSERT_OK(mezzo_graph_destroy(graph));
+    }
+}
+
+#if defined(MEZZO_CUDA_SIM)
+
+TEST(Unscale, OnCuda_IsOneLaunch) {
+    if (test_device().type != MEZZO_DEVICE_TYPE_CUDA) return;
+    const auto launches = [](const Grads &grads) {
+        cuda_sim::mark();
+        EXPECT_OK(grads.run({}));
+        return cuda_sim::counters().kernels;
+    };
+    EXPECT_EQ(launches(Grads::many(0)), 0);
+    EXPECT_EQ(launches(Grads::many(1)), 1);
+    EXPECT_EQ(launches(Grads::many(120)), 1);
+    EXPECT_EQ(launches(Grads::many(200)), 2) << "more than a kernel's parameters hold";
+}
+
+#endif
 
 TEST(Unscale, ToCheckOnly_ReadsGradientsThatShareMemory) {
     const TestTensor base(MEZZO_DTYPE_F32, {8}, {1, 2, 3, 4, INFINITY, 6, 7, 8});

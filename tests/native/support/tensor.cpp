@@ -2,8 +2,11 @@
 #include "support/tensor.h"
 
 #include "core/convert.h"
+#include "core/device.h"
 #include "support/status.h"
 
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 namespace mezzo::testing {
@@ -40,6 +43,19 @@ std::vector<double> decode(const std::vector<uint8_t> &bytes, mezzo_dtype dtype)
 
 } // namespace
 
+mezzo_device test_device() {
+    const char *text = std::getenv("MEZZO_TEST_DEVICE");
+    int32_t index = 0;
+    if (text == nullptr || std::strcmp(text, "cpu") == 0) return {MEZZO_DEVICE_TYPE_CPU, 0};
+    if (std::sscanf(text, "cuda:%d", &index) == 1) return {MEZZO_DEVICE_TYPE_CUDA, index};
+    std::fprintf(stderr, "MEZZO_TEST_DEVICE is \"%s\", expected cpu or cuda:N\n", text);
+    std::exit(2);
+}
+
+std::string device_name_of(mezzo_device device) {
+    return device_text(device);
+}
+
 int64_t elements_of(const Shape &shape) {
     int64_t elements = 1;
     for (const int64_t dim : shape) elements *= dim;
@@ -51,7 +67,7 @@ std::vector<double> rounded(const std::vector<double> &values, mezzo_dtype dtype
 }
 
 TestTensor::TestTensor(mezzo_dtype dtype, const Shape &shape) {
-    EXPECT_OK(mezzo_tensor_create(&handle_, {}, dtype, dims_of(shape), static_cast<int32_t>(shape.size())));
+    EXPECT_OK(mezzo_tensor_create(&handle_, test_device(), dtype, dims_of(shape), static_cast<int32_t>(shape.size())));
 }
 
 TestTensor::TestTensor(mezzo_dtype dtype, const Shape &shape, const std::vector<double> &values)

@@ -5,6 +5,7 @@
 #include <mezzo/mezzo.h>
 
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,12 @@ inline const std::vector<mezzo_dtype> kFloatingDTypes = {MEZZO_DTYPE_F32, MEZZO_
 inline const std::vector<mezzo_dtype> kHalves = {MEZZO_DTYPE_F16, MEZZO_DTYPE_BF16};
 inline const std::vector<mezzo_dtype> kDTypes = {MEZZO_DTYPE_F32, MEZZO_DTYPE_F64, MEZZO_DTYPE_F16, MEZZO_DTYPE_BF16,
                                                  MEZZO_DTYPE_I64, MEZZO_DTYPE_I32, MEZZO_DTYPE_U8};
+
+/// Where tensors of tests live: MEZZO_TEST_DEVICE, "cuda:1" say, or the CPU.
+mezzo_device test_device();
+
+/// "cpu", "cuda:1".
+std::string device_name_of(mezzo_device device);
 
 int64_t elements_of(const Shape &shape);
 

@@ -66,7 +66,7 @@ internal sealed class SinCosData
 
     private static double[] Draw(int count, double low, double high, RandomSource random)
     {
-        using var numbers = Tensor.Uniform([count], low, high, DType.Float64, random: random);
+        using var numbers = Tensor.Uniform([count], low, high, DType.Float64, Device.Cpu, random);
         return numbers.ToArray<double>();
     }
 }

@@ -39,7 +39,7 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view)
         using var net = new SinCosNet(options.Hidden, options.Device, random);
         var (scaling, scaler) = Scaler(precision);
         using var optimizer = new Adam(net.Parameters(), options.LearningRate);
-        var trainer = new Trainer(optimizer, new TrainerOptions { Precision = precision, Scaler = scaler });
+        using var trainer = new Trainer(optimizer, new TrainerOptions { Precision = precision, Scaler = scaler, Capture = options.Capture });
 
         var history = trainer.Run(
             () =>
@@ -53,7 +53,7 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view)
 
         long peak = options.Device.Memory.PeakBytes;
         _points ??= new SinCosPoints(data.XValues, data.SinValues, data.CosValues);
-        return new SinCosRun(precision, scaling, history.Steps, history.Elapsed, peak, Predict(net, precision));
+        return new SinCosRun(precision, scaling, history.Steps, history.Elapsed, peak, trainer.CaptureStatus, Predict(net, precision));
     }
 
     private (LossScaling Scaling, GradScaler? Scaler) Scaler(Precision precision) => (precision, options.LossScale) switch

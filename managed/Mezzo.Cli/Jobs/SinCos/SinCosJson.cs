@@ -35,6 +35,7 @@ internal static class SinCosJson
         json.WriteNumber("skipped_steps", run.SkippedSteps);
         WriteNumbers(json, "scales", run.Scales);
         json.WriteNumber("peak_bytes", run.PeakBytes);
+        json.WriteBoolean("captured", run.IsCaptured);
         json.WriteEndObject();
     }
 

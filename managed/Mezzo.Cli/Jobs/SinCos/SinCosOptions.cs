@@ -28,6 +28,9 @@ internal sealed record SinCosOptions
 
     public Device Device { get; init; }
 
+    /// <summary>Whether training steps are captured in a graph.</summary>
+    public CaptureMode Capture { get; init; }
+
     /// <summary>Null leaves 16-bit runs their default: dynamic in fp16, none in bf16. 0 is dynamic, a positive number static.</summary>
     public double? LossScale { get; init; }
 

@@ -17,7 +17,8 @@ internal enum LossScaling
 /// <param name="Scaling">How the loss was scaled.</param>
 /// <param name="Steps">Every epoch that was run.</param>
 /// <param name="Elapsed">Time of the training loop alone.</param>
-/// <param name="PeakBytes">Most bytes of tensors at any time.</param>
+/// <param name="PeakBytes">Most bytes of tensors and graphs at any time.</param>
+/// <param name="Capture">How the last step ran.</param>
 /// <param name="Prediction">The trained network's outputs at evenly spaced x.</param>
 internal sealed record SinCosRun(
     Precision Precision,
@@ -25,6 +26,7 @@ internal sealed record SinCosRun(
     IReadOnlyList<StepResult> Steps,
     TimeSpan Elapsed,
     long PeakBytes,
+    CaptureStatus Capture,
     SinCosPoints Prediction)
 {
     public string Name => Precision.ShortName();
@@ -32,6 +34,9 @@ internal sealed record SinCosRun(
     public double Seconds => Elapsed.TotalSeconds;
 
     public int SkippedSteps { get; } = Steps.Count(step => step.Outcome == StepOutcome.Skipped);
+
+    /// <summary>Whether the steps ended up as launches of a graph.</summary>
+    public bool IsCaptured => Capture.State == CaptureState.Launching;
 
     public IReadOnlyList<double> Losses { get; } = [.. Steps.Select(step => step.Loss)];
 

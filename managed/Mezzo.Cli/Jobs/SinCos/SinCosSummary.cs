@@ -27,6 +27,7 @@ internal static class SinCosSummary
                 Row("last loss", run => run.Losses.Count == 0 ? "none" : Format.Loss(run.Losses[^1])),
                 Row("skipped steps", run => Format.Count(run.SkippedSteps)),
                 Row("peak memory", run => Format.Bytes(run.PeakBytes)),
+                Row("steps captured", run => run.IsCaptured ? "yes" : "no"),
             ],
             Comparison(result));
     }
@@ -50,8 +51,13 @@ internal static class SinCosSummary
             : $"{first.Name} trains the network in {Format.Seconds(first.Seconds)}, to a loss of {Format.Loss(first.SmallestLoss)}";
     }
 
-    /// <summary>One sentence for each run that met a loss that is not a number, naming the step.</summary>
-    public static IEnumerable<string> Warnings(SinCosResult result) =>
+    /// <summary>One sentence for each run that met a loss that is not a number, naming the step, or whose steps could not be captured.</summary>
+    public static IEnumerable<string> Warnings(SinCosResult result) => NonFiniteLosses(result).Concat(
+        from run in result.Runs
+        where run.Capture.State == CaptureState.Refused
+        select $"{run.Name}: the steps were not captured: {run.Capture.Reason}");
+
+    private static IEnumerable<string> NonFiniteLosses(SinCosResult result) =>
         from run in result.Runs
         where run.FirstNonFinite is not null
         let step = run.FirstNonFinite!.Value

@@ -9,12 +9,14 @@
 
 #if defined(__CUDACC__)
 #define MEZZO_HOST_DEVICE __host__ __device__ __forceinline__
-#define MEZZO_UNROLL _Pragma("unroll")
 #else
 #define MEZZO_HOST_DEVICE [[gnu::always_inline]] inline
-#if defined(__clang__)
+#endif
+
+#if defined(__CUDA_ARCH__) || defined(__clang__)
 #define MEZZO_UNROLL _Pragma("unroll")
+#elif defined(__CUDACC__)
+#define MEZZO_UNROLL // the host's side of a .cu file, where neither spelling pleases both compilers
 #else
 #define MEZZO_UNROLL _Pragma("GCC unroll 16")
-#endif
 #endif

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+using Mezzo.Native;
+
+namespace Mezzo;
+
+/// <summary>A loss function as the program gave it, and how to call it.</summary>
+/// <param name="Loss">The function; equal to another one when both are the same code on the same object.</param>
+/// <param name="Inputs">The declared inputs of this step.</param>
+/// <param name="Call">Calls the function with inputs.</param>
+internal readonly record struct StepFunction(
+    Delegate Loss, IReadOnlyList<Tensor> Inputs, Func<Delegate, IReadOnlyList<Tensor>, Tensor?> Call);
+
+/// <summary>
+/// What a training step does on the device, from the forward pass to the update of the loss scale. Nothing is read
+/// back in between: what the host wants to know is gathered in one tensor, and read in one piece.
+/// </summary>
+internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Precision precision) : IDisposable
+{
+    private Report? _report;
+
+    public Optimizer Optimizer => optimizer;
+
+    public GradScaler Scaler => scaler;
+
+    /// <summary>What a captured step holds as it was, as a value that can be compared.</summary>
+    public object Settings => (optimizer.Hyperparameters, scaler.Settings, Autocast.Current, NoGrad.IsRecording);
+
+    /// <summary>Issues the step to the device. The gradients must have been cleared.</summary>
+    /// <returns>Which figures <see cref="Read"/> will find.</returns>
+    public IssuedScalerStep Issue(StepFunction function, IReadOnlyList<Tensor> inputs)
+    {
+        _report ??= new Report(optimizer.Device);
+        var loss = Forward(function, inputs);
+        scaler.Scale(loss).Backward();
+        var step = scaler.IssueStep(optimizer);
+        _report.Write(loss, step);
+        scaler.Update();
+        return step;
+    }
+
+    /// <summary>Waits for the step issued last.</summary>
+    public (ScalerStepResult Step, double Loss) Read(IssuedScalerStep issued) => _report!.Read(issued);
+
+    /// <summary>Makes ready for the next step after one that failed on the way.</summary>
+    public void Recover()
+    {
+        scaler.Forget();
+        optimizer.ZeroGrad();
+    }
+
+    public void Dispose() => _report?.Dispose();
+
+    private Tensor Forward(StepFunction function, IReadOnlyList<Tensor> inputs)
+    {
+        using var autocast = Autocast.Enable(precision);
+        return function.Call(function.Loss, inputs)
+            ?? throw new InvalidOperationException("The loss function returned null, expected a scalar tensor.");
+    }
+
+    /// <summary>Loss, loss scale and whether Inf or NaN was found, in one f64 tensor.</summary>
+    private sealed class Report : IDisposable
+    {
+        private readonly Tensor _all;
+        private readonly Tensor _loss;
+        private readonly Tensor _scale;
+        private readonly Tensor _foundInf;
+
+        public Report(Device device)
+        {
+            _all = Tensor.AllocateOwned([3], DType.Float64, device);
+            _loss = _all.ViewOwned([], 0);
+            _scale = _all.ViewOwned([], 1);
+            _foundInf = _all.ViewOwned([], 2);
+        }
+
+        public void Write(Tensor loss, IssuedScalerStep step)
+        {
+            Calls.CastForward(_loss.Handle, loss.Handle);
+            if (step is { Scale: { } scale, FoundInf: { } foundInf })
+            {
+                Calls.CastForward(_scale.Handle, scale.Handle);
+                Calls.CastForward(_foundInf.Handle, foundInf.Handle);
+            }
+        }
+
+        public (ScalerStepResult Step, double Loss) Read(IssuedScalerStep step)
+        {
+            Span<double> values = stackalloc double[3];
+            Calls.TensorRead(values, _all.Handle);
+            return (step.Scale is null ? step.Result(1, 0) : step.Result(values[1], values[2]), values[0]);
+        }
+
+        public void Dispose()
+        {
+            _loss.Dispose();
+            _scale.Dispose();
+            _foundInf.Dispose();
+            _all.Dispose();
+        }
+    }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+// Captures and graphs of mezzo.h. What is particular to a device is behind Recorder and Recording.
+#include "core/graph.h"
+
+#include "core/handle_table.h"
+#include "core/tensor.h"
+
+#include <utility>
+
+namespace mezzo {
+namespace {
+
+class Graph {
+  public:
+    Graph(Device &device, std::unique_ptr<Recording> recording, std::shared_ptr<MemoryPool> pool,
+          std::unordered_set<std::shared_ptr<Storage>> outside, mezzo_graph_info info)
+        : device_(device),
+          recording_(std::move(recording)),
+          pool_(std::move(pool)),
+          outside_(std::move(outside)),
+          info_(info) {}
+    ~Graph() {
+        recording_.reset();
+        device_.memory().drop_pool(*pool_);
+    }
+    Graph(const Graph &) = delete;
+    Graph &operator=(const Graph &) = delete;
+
+    Device &device() const { return device_; }
+    const mezzo_graph_info &info() const { return info_; }
+    void launch() const { recording_->replay(); }
+
+  private:
+    Device &device_;
+    std::unique_ptr<Recording> recording_;
+    std::shared_ptr<MemoryPool> pool_;
+    std::unordered_set<std::shared_ptr<Storage>> outside_;
+    mezzo_graph_info info_;
+};
+
+// Never destroyed, as the table of tensors.
+HandleTable<Graph> &handles() {
+    static auto &table = *new HandleTable<Graph>;
+    return table;
+}
+
+std::shared_ptr<const Graph> require_graph(mezzo_graph handle) {
+    if (handle.id == 0) fail(MEZZO_STATUS_INVALID_HANDLE, "graph is the null graph");
+    std::shared_ptr<const Graph> graph = handles().find(handle.id);
+    if (graph == nullptr) {
+        fail(MEZZO_STATUS_INVALID_HANDLE, "graph is 0x%llx, which is not the handle of a live graph",
+             static_cast<unsigned long long>(handle.id));
+    }
+    graph->device().expect_alive();
+    return graph;
+}
+
+} // namespace
+
+Capture::Capture(Device &device) : device_(device), pool_(device.memory().enter_pool()) {
+    try {
+        recorder_ = device.record();
+    } catch (...) {
+        device.memory().leave_pool();
+        throw;
+    }
+}
+
+Capture::~Capture() {
+    if (pool_ == nullptr) return;
+    recorder_.reset();
+    device_.memory().leave_pool();
+    device_.memory().drop_pool(*pool_);
+}
+
+void Capture::add(std::string_view op, const std::function<void()> &work) {
+    recorder_->add(work);
+    ops_ += 1;
+    mix(std::hash<std::string_view>{}(op));
+}
+
+void Capture::use(const std::shared_ptr<Storage> &storage, int64_t offset) {
+    if (pool_->owns(storage->data())) return;
+    mix(reinterpret_cast<uintptr_t>(storage->data()) + static_cast<uint64_t>(offset));
+    outside_.insert(storage);
+}
+
+void Capture::mix(uint64_t value) {
+    constexpr uint64_t kMultiplier = 0x9E3779B97F4A7C15; // 2^64 / golden ratio
+    signature_ = ((signature_ ^ value) * kMultiplier);
+    signature_ ^= signature_ >> 32;
+}
+
+mezzo_graph Capture::finish() {
+    std::unique_ptr<Recording> recording = recorder_->finish();
+    const mezzo_graph_info info = {device_.id(), ops_, pool_->bytes(), signature_};
+    device_.memory().leave_pool();
+    return {handles().insert(std::make_shared<const Graph>(device_, std::move(recording), std::exchange(pool_, nullptr),
+                                                           std::move(outside_), info))};
+}
+
+} // namespace mezzo
+
+mezzo_status mezzo_graph_capture_begin(mezzo_device device) {
+    using namespace mezzo;
+    return guard("graph_capture_begin", [&] { require_device(device).begin_capture(); });
+}
+
+mezzo_status mezzo_graph_capture_end(mezzo_graph *out_graph, mezzo_device device) {
+    using namespace mezzo;
+    return guard("graph_capture_end", [&] {
+        mezzo_graph &graph = require_pointer(out_graph, "out_graph");
+        const std::unique_ptr<Capture> capture = require_device(device).take_capture();
+        if (capture == nullptr) {
+            fail(MEZZO_STATUS_CAPTURE_INVALID, "no capture of %s is under way", device_text(device).c_str());
+        }
+        graph = capture->finish();
+    });
+}
+
+mezzo_status mezzo_graph_capture_abort(mezzo_device device) {
+    using namespace mezzo;
+    return guard("graph_capture_abort", [&] { require_device(device).take_capture(); });
+}
+
+mezzo_status mezzo_graph_launch(mezzo_graph graph) {
+    using namespace mezzo;
+    return guard("graph_launch", [&] {
+        const std::shared_ptr<const Graph> launched = require_graph(graph);
+        launched->device().expect_no_capture("it is a graph itself");
+        launched->launch();
+    });
+}
+
+mezzo_status mezzo_graph_describe(mezzo_graph_info *out_info, mezzo_graph graph) {
+    using namespace mezzo;
+    return guard("graph_describe", [&] {
+        mezzo_graph_info &info = require_pointer(out_info, "out_info");
+        info = require_graph(graph)->info();
+    });
+}
+
+mezzo_status mezzo_graph_destroy(mezzo_graph graph) {
+    using namespace mezzo;
+    return guard("graph_destroy", [&] {
+        if (graph.id == 0) return;
+        if (handles().remove(graph.id) == nullptr) {
+            fail(MEZZO_STATUS_INVALID_HANDLE, "graph is 0x%llx, which is not the handle of a live graph",
+                 static_cast<unsigned long long>(graph.id));
+        }
+    });
+}

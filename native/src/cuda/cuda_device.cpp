@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+#include "cuda/cuda_device.h"
+
+#include "cuda/check.h"
+#include "cuda/cuda_memory.h"
+
+#include <array>
+#include <mutex>
+
+namespace mezzo {
+namespace {
+
+constexpr int kOldestArch = 75;
+
+/// The device that this thread has made current last.
+thread_local const CudaDevice *current = nullptr;
+
+class CudaRecording final : public Recording {
+  public:
+    CudaRecording(const CudaDevice &device, cudaGraph_t graph) : device_(device) {
+        const cudaError_t status = cudaGraphInstantiate(&graph_, graph, 0);
+        cudaGraphDestroy(graph);
+        check_cuda(status, "cudaGraphInstantiate");
+    }
+    ~CudaRecording() override { cudaGraphExecDestroy(graph_); }
+    CudaRecording(const CudaRecording &) = delete;
+    CudaRecording &operator=(const CudaRecording &) = delete;
+
+    void replay() override { check_cuda(cudaGraphLaunch(graph_, device_.stream()), "cudaGraphLaunch"); }
+
+  private:
+    const CudaDevice &device_;
+    cudaGraphExec_t graph_ = nullptr;
+};
+
+/// Puts the device's stream into capture: what ops launch meanwhile is recorded by CUDA itself.
+class CudaRecorder final : public Recorder {
+  public:
+    explicit CudaRecorder(const CudaDevice &device) : device_(device) {
+        // Relaxed: the memory stream and other devices go on working.
+        check_cuda(cudaStreamBeginCapture(device.stream(), cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
+    }
+    ~CudaRecorder() override {
+        if (!finished_) cudaGraphDestroy(end());
+    }
+    CudaRecorder(const CudaRecorder &) = delete;
+    CudaRecorder &operator=(const CudaRecorder &) = delete;
+
+    void add(const std::function<void()> &work) override { work(); }
+
+    std::unique_ptr<Recording> finish() override {
+        cudaError_t status = cudaSuccess;
+        cudaGraph_t graph = end(&status);
+        check_cuda(status, "cudaStreamEndCapture");
+        return std::make_unique<CudaRecording>(device_, graph);
+    }
+
+  private:
+    cudaGraph_t end(cudaError_t *status = nullptr) {
+        finished_ = true;
+        cudaGraph_t graph = nullptr;
+        const cudaError_t ended = cudaStreamEndCapture(device_.stream(), &graph);
+        if (status != nullptr) *status = ended;
+        return graph;
+    }
+
+    const CudaDevice &device_;
+    bool finished_ = false;
+};
+
+std::string version_text(int version) {
+    return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+/// One sentence on why cudaGetDeviceCount() has failed.
+std::string missing_text(cudaError_t status) {
+    int driver = 0;
+    int runtime = 0;
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&runtime);
+    if (status == cudaErrorInsufficientDriver && driver == 0) {
+        return "no NVIDIA driver is installed (libcuda.so.1 was not found)";
+    }
+    if (status == cudaErrorInsufficientDriver) {
+        return "the NVIDIA driver is too old: it serves CUDA " + version_text(driver) + ", expected " +
+               version_text(runtime) + " or newer";
+    }
+    if (status == cudaErrorNoDevice) return "the NVIDIA driver sees no GPU";
+    return std::string("CUDA does not start: ") + cudaGetErrorName(status) + ", " + cudaGetErrorString(status);
+}
+
+/// A device, or none and why.
+std::unique_ptr<Device> open(int ordinal, std::string &reason) {
+    cudaDeviceProp properties{};
+    check_cuda(cudaGetDeviceProperties(&properties, ordinal), "cudaGetDeviceProperties");
+    const CudaMachine machine = {10 * properties.major + properties.minor, properties.multiProcessorCount,
+                                 static_cast<int64_t>(properties.sharedMemPerBlockOptin), properties.l2CacheSize};
+    if (machine.arch < kOldestArch) {
+        reason = std::string(properties.name) + " has compute capability " + std::to_string(properties.major) + "." +
+                 std::to_string(properties.minor) + ", expected 7.5 or newer";
+        return nullptr;
+    }
+    return std::make_unique<CudaDevice>(ordinal, properties.name, machine);
+}
+
+const DeviceKind cuda_kind(MEZZO_DEVICE_TYPE_CUDA, find_cuda_devices);
+
+/// Whether CUDA answers nothing else after this error.
+bool is_final(cudaError_t status) {
+    constexpr std::array kFinal = {
+        cudaErrorIllegalAddress,     cudaErrorLaunchFailure,      cudaErrorAssert,
+        cudaErrorIllegalInstruction, cudaErrorMisalignedAddress,  cudaErrorInvalidAddressSpace,
+        cudaErrorInvalidPc,          cudaErrorHardwareStackError, cudaErrorLaunchTimeout,
+        cudaErrorECCUncorrectable,   cudaErrorDeviceUninitialized};
+    for (const cudaError_t final : kFinal) {
+        if (status == final) return true;
+    }
+    return false;
+}
+
+} // namespace
+
+void check_cuda(cudaError_t status, const char *call) {
+    if (status == cudaSuccess) return;
+    cudaGetLastError(); // forgotten, unless it is final
+    const std::string text =
+        std::string(call) + " answered " + cudaGetErrorName(status) + ", " + cudaGetErrorString(status);
+    if (is_final(status) && current != nullptr) {
+        current->lose(text);
+        current->expect_alive();
+    }
+    fail(status == cudaErrorMemoryAllocation ? MEZZO_STATUS_OUT_OF_MEMORY : MEZZO_STATUS_INTERNAL, "%s", text.c_str());
+}
+
+CudaStream::CudaStream(int ordinal) {
+    check_cuda(cudaSetDevice(ordinal), "cudaSetDevice");
+    check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+}
+
+CudaStream::~CudaStream() {
+    cudaStreamDestroy(stream_);
+}
+
+void CudaStream::synchronize() const {
+    check_cuda(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+}
+
+/// Why a device is of no more use, if it is.
+struct CudaDevice::Loss {
+    std::mutex mutex;
+    std::atomic<bool> lost{false};
+    std::string cause;
+};
+
+CudaDevice::CudaDevice(int ordinal, std::string name, const CudaMachine &machine)
+    : CudaDevice(ordinal, std::move(name), machine, std::make_shared<CudaStream>(ordinal)) {}
+
+CudaDevice::CudaDevice(int ordinal, std::string name, const CudaMachine &machine, std::shared_ptr<CudaStream> stream)
+    : Device({MEZZO_DEVICE_TYPE_CUDA, ordinal}, std::move(name), std::make_unique<CudaMemory>(ordinal, stream)),
+      machine_(machine),
+      stream_(std::move(stream)),
+      loss_(std::make_shared<Loss>()) {}
+
+void CudaDevice::make_current() const {
+    current = this;
+    check_cuda(cudaSetDevice(id().index), "cudaSetDevice");
+}
+
+cudaStream_t CudaDevice::stream() const {
+    make_current();
+    return stream_->get();
+}
+
+void CudaDevice::synchronize() {
+    make_current();
+    stream_->synchronize();
+}
+
+std::unique_ptr<Recorder> CudaDevice::record() {
+    // Blocks that are freed during the capture may go back to CUDA at once: nothing uses them any more.
+    synchronize();
+    return std::make_unique<CudaRecorder>(*this);
+}
+
+void CudaDevice::expect_alive() const {
+    if (!loss_->lost.load(std::memory_order_acquire)) return;
+    fail(MEZZO_STATUS_CONTEXT_LOST, "%s is lost since %s", device_text(id()).c_str(), loss_->cause.c_str());
+}
+
+void CudaDevice::lose(const std::string &cause) const noexcept {
+    const std::lock_guard<std::mutex> lock(loss_->mutex);
+    if (loss_->lost.load(std::memory_order_relaxed)) return;
+    try {
+        loss_->cause = cause;
+    } catch (...) { // no memory for the text
+    }
+    loss_->lost.store(true, std::memory_order_release);
+}
+
+void CudaDevice::copy_from_host(void *to, const void *from, int64_t bytes) {
+    check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream()),
+               "cudaMemcpyAsync");
+    stream_->synchronize(); // the caller may change the data as soon as this returns
+}
+
+void CudaDevice::copy_to_host(void *to, const void *from, int64_t bytes) {
+    check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream()),
+               "cudaMemcpyAsync");
+    stream_->synchronize();
+}
+
+void CudaDevice::copy_within(void *to, const void *from, int64_t bytes) {
+    check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, stream()),
+               "cudaMemcpyAsync");
+}
+
+DeviceSearch find_cuda_devices() {
+    DeviceSearch search;
+    int count = 0;
+    if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess) {
+        cudaGetLastError();
+        search.missing_reason = missing_text(status);
+        return search;
+    }
+    for (int ordinal = 0; ordinal < count; ++ordinal) {
+        std::string reason;
+        try {
+            if (std::unique_ptr<Device> device = open(ordinal, reason)) {
+                search.devices.push_back(std::move(device));
+                continue;
+            }
+        } catch (const Error &error) {
+            reason = error.what();
+        }
+        if (!search.missing_reason.empty()) search.missing_reason += "; ";
+        search.missing_reason += "cuda:" + std::to_string(ordinal) + ": " + reason;
+    }
+    return search;
+}
+
+} // namespace mezzo

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// An NVIDIA GPU as a device: one stream, memory from CUDA's stream-ordered pool, captures by CUDA graphs.
+#pragma once
+
+#include "core/device.h"
+
+#include <cuda_runtime_api.h>
+
+#include <memory>
+#include <string>
+
+namespace mezzo {
+
+/// What the choice of a kernel depends on.
+struct CudaMachine {
+    int arch;           // 10 * major + minor of the compute capability
+    int processors;     // streaming multiprocessors
+    int64_t shared_max; // bytes of shared memory that one block can have
+    int64_t l2_bytes;
+};
+
+/// A stream of one device, destroyed with its owner.
+class CudaStream {
+  public:
+    explicit CudaStream(int ordinal);
+    ~CudaStream();
+    CudaStream(const CudaStream &) = delete;
+    CudaStream &operator=(const CudaStream &) = delete;
+
+    cudaStream_t get() const { return stream_; }
+    void synchronize() const;
+
+  private:
+    cudaStream_t stream_ = nullptr;
+};
+
+class CudaDevice final : public Device {
+  public:
+    CudaDevice(int ordinal, std::string name, const CudaMachine &machine);
+
+    const CudaMachine &machine() const { return machine_; }
+
+    /// The stream that all work goes to. The device is the calling thread's current one afterwards.
+    cudaStream_t stream() const;
+
+    mezzo_dtype fast_dtype() const override { return MEZZO_DTYPE_F16; }
+    void synchronize() override;
+    std::unique_ptr<Recorder> record() override;
+    void expect_alive() const override;
+    void copy_from_host(void *to, const void *from, int64_t bytes) override;
+    void copy_to_host(void *to, const void *from, int64_t bytes) override;
+    void copy_within(void *to, const void *from, int64_t bytes) override;
+
+    /// Notes why the device is of no more use; only the first cause counts.
+    void lose(const std::string &cause) const noexcept;
+
+  private:
+    struct Loss;
+
+    CudaDevice(int ordinal, std::string name, const CudaMachine &machine, std::shared_ptr<CudaStream> stream);
+    void make_current() const;
+
+    CudaMachine machine_;
+    std::shared_ptr<CudaStream> stream_;
+    std::shared_ptr<Loss> loss_;
+};
+
+/// The device that an op's implementation for CUDA was called with.
+inline CudaDevice &cuda_device(Device &device) {
+    return static_cast<CudaDevice &>(device);
+}
+
+/// Looks for devices, each time anew.
+DeviceSearch find_cuda_devices();
+
+} // namespace mezzo

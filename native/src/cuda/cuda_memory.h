@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "core/memory.h"
+#include "cuda/cuda_device.h"
+
+namespace mezzo {
+
+/// Blocks from CUDA's stream-ordered pool. They are asked for on a stream of their own, so that a capture of the
+/// work's stream does not record it; the allocator keeps blocks, so it happens rarely.
+class CudaMemory final : public MemorySource {
+  public:
+    CudaMemory(int ordinal, std::shared_ptr<CudaStream> work);
+
+    void *allocate_block(int64_t bytes) noexcept override;
+    void free_block(void *block, int64_t bytes) noexcept override;
+    int64_t free_bytes() noexcept override;
+    void on_use(void *block, int64_t bytes, int64_t block_bytes) noexcept override;
+
+  private:
+    int ordinal_;
+    std::shared_ptr<CudaStream> work_; // of the device
+    CudaStream memory_;
+    bool poison_;
+};
+
+} // namespace mezzo

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+// Matrix products on CUDA: the problem, the choice of a kernel for it, and the launch, one type each. What the
+// kernels do is told in docs/kernels/.
+#pragma once
+
+#include "core/op.h"
+#include "cuda/cuda_device.h"
+
+#include <limits>
+#include <span>
+
+namespace mezzo {
+
+/// What happens to an element (i, j) of the product before the one rounding, in this order.
+struct MatmulEpilogue {
+    TensorData bias = {};        // [n], added to row i: x += bias[j]; out's dtypes
+    bool relu = false;           // x = max(x, 0), NaN stays NaN
+    TensorData mask = {};        // [batch, m, n]: x = 0 where mask <= 0, the gradient of ReLU; out's dtypes
+    bool accumulate = false;     // x += out, the scaled add of a gradient
+    TensorData column_sum = {};  // [n], written: the sum over all rows and batches of the x that is stored, rounded as
+                                 // it is stored, in a fixed order; out's dtypes
+    bool accumulate_sum = false; // column_sum += instead
+    float *found_inf = nullptr;  // scalar, set to 1 when an x is Inf or NaN as it is stored, else left as it is
+};
+
+/// out = epilogue(a b), for each member of the batch. All matrices are row-major and contiguous.
+struct MatmulProblem {
+    int64_t m, n, k; // each at least 1
+    int64_t batch = 1;
+    mezzo_dtype dtype;  // of a and b: f64, f32, f16 or bf16
+    const std::byte *a; // [m, k], or [k, m] when a_transposed
+    const std::byte *b; // [k, n], or [n, k] when b_transposed
+    bool a_transposed = false;
+    bool b_transposed = false;
+    int64_t a_batch_stride = 0; // elements from one member to the next; 0 repeats the same matrix
+    int64_t b_batch_stride = 0;
+    int64_t out_batch_stride = 0;
+    TensorData out;          // [m, n]; dtype's own, or f32 for a half
+    bool allow_tf32 = false; // f32 products may round their inputs to 10 bits of fraction
+    MatmulEpilogue epilogue;
+};
+
+/// What multiplies.
+enum class MatmulUnit {
+    kTensorCore,
+    kFma, // fused multiply-adds of threads
+};
+
+/// A kernel and what it can do. Each family registers its own; nothing else knows the list.
+struct MatmulKernel {
+    const char *name;  // "matmul_sm80_f16_128x128x32_nt", also in profiles; no two are the same
+    int oldest_arch;   // 75, 80, ...
+    mezzo_dtype dtype; // of a and b
+    bool tf32;         // rounds f32 inputs
+    bool a_transposed;
+    bool b_transposed;
+    int tile_m, tile_n, tile_k;
+    int stages; // tiles in flight in shared memory
+    int threads;
+    int64_t shared_bytes; // dynamic shared memory of a block
+    int alignment;        // bytes that every row of a and b must be aligned to
+
+    /// Launches the kernel, with the product's k range in `splits` parts whose partial sums are added in order.
+    void (*launch)(CudaDevice &device, const MatmulProblem &problem, int splits);
+
+    MatmulUnit unit = MatmulUnit::kTensorCore;
+    int64_t largest_m = std::numeric_limits<int64_t>::max(); // of a problem that the kernel takes
+    int64_t largest_n = std::numeric_limits<int64_t>::max();
+};
+
+/// How a problem is run.
+struct MatmulChoice {
+    const MatmulKernel *kernel;
+    int splits;
+};
+
+/// All kernels that have registered, by name.
+std::span<const MatmulKernel *const> matmul_kernels();
+
+/// Registers kernels; they must live for ever.
+class MatmulFamily {
+  public:
+    explicit MatmulFamily(std::span<const MatmulKernel> kernels);
+};
+
+/// The largest power of two, at most 16, of bytes that every row of a and b is aligned to.
+int matmul_alignment(const MatmulProblem &problem);
+
+/// Whether a kernel can run a problem on a machine.
+bool can_run(const MatmulKernel &kernel, const MatmulProblem &problem, const CudaMachine &machine);
+
+/// The best choice by a model of waves, bytes and alignment. Pure: it looks at neither pointers' targets nor devices.
+MatmulChoice choose_matmul(const MatmulProblem &problem, const CudaMachine &machine,
+                           std::span<const MatmulKernel *const> kernels);
+
+/// Chooses and launches.
+void matmul(CudaDevice &device, const MatmulProblem &problem);
+
+} // namespace mezzo

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+// What the tensor-core families share around their pipelines: a block's shape and types, where its operands come from,
+// the way to the epilogue, names and registration.
+#pragma once
+
+#include "cuda/matmul_operand.h"
+#include "cuda/matmul_store.cuh"
+#include "cuda/matmul_warp.cuh"
+
+namespace mezzo {
+
+/// A block's tile, its division among warps, the tiles in flight and the blocks that a multiprocessor is to hold.
+template <unsigned kM_, unsigned kN_, unsigned kK_, unsigned kWarpsM_, unsigned kWarpsN_, unsigned kStages_,
+          unsigned kBlocks_>
+struct BlockShape {
+    static constexpr unsigned kM = kM_;
+    static constexpr unsigned kN = kN_;
+    static constexpr unsigned kK = kK_;
+    static constexpr unsigned kWarpsM = kWarpsM_;
+    static constexpr unsigned kWarpsN = kWarpsN_;
+    static constexpr unsigned kStages = kStages_;
+    static constexpr unsigned kBlocks = kBlocks_;
+    static constexpr unsigned kThreads = kWarpSize * kWarpsM * kWarpsN;
+};
+
+/// The three products of a linear layer, named as BLAS does: a, b; n as it is, t transposed.
+enum class Layout {
+    kNt, // forward: input weight^T
+    kNn, // gradient of the input: g weight
+    kTn, // gradient of the weight: g^T input
+};
+
+/// What follows from an instruction, a layout, a shape and the bytes of a copy: 16, or 4 for rows aligned to less.
+template <class Mma_, Layout kLayout_, class Shape_, unsigned kCopyBytes_>
+struct BlockTypes {
+    using Mma = Mma_;
+    using Shape = Shape_;
+    using T = typename Mma::Element;
+    static constexpr Layout kLayout = kLayout_;
+    static constexpr bool kATransposed = kLayout == Layout::kTn;
+    static constexpr bool kBTransposed = kLayout == Layout::kNt;
+    static constexpr unsigned kCopyBytes = kCopyBytes_;
+    using ATile = OperandTile<T, kATransposed ? Contiguous::kOuter : Contiguous::kDepth, Shape::kM, Shape::kK>;
+    using BTile = OperandTile<T, kBTransposed ? Contiguous::kDepth : Contiguous::kOuter, Shape::kN, Shape::kK>;
+    static constexpr unsigned kWarpRows = Shape::kM / Shape::kWarpsM;
+    static constexpr unsigned kWarpColumns = Shape::kN / Shape::kWarpsN;
+    using Warp = WarpTile<Mma, ATile, BTile, kWarpRows, kWarpColumns>;
+    using Epilogue = TileEpilogue<T, Shape::kThreads, Shape::kN>;
+
+    static constexpr unsigned kSlices = Shape::kK / Mma::kDepth;
+    static_assert(kSlices % 2 == 0, "the two sets of fragments alternate");
+    static constexpr unsigned kStageBytes = ATile::kBytes + BTile::kBytes; // a, then b
+    static constexpr unsigned kBOffset = ATile::kBytes;
+    static constexpr int64_t kSharedBytes = int64_t{Shape::kStages} * kStageBytes;
+
+    /// Rows that the epilogue stages at once: as many as fit where the tiles were.
+    static constexpr unsigned kStagedRows = [] {
+        unsigned rows = Shape::kM;
+        while (Epilogue::bytes(static_cast<int>(rows)) > kSharedBytes) rows /= 2;
+        return rows;
+    }();
+    static_assert(kStagedRows % 16 == 0 && kStagedRows >= Epilogue::kSumRows);
+};
+
+/// One operand of a block in global memory: tiles along k, one after the other, of which this thread copies parts.
+template <class Tile, unsigned kThreads, unsigned kCopyBytes>
+class OperandSource {
+  public:
+    using T = typename Tile::Element;
+    using Copies = TileCopies<Tile, kThreads, kCopyBytes>;
+
+    /// The matrix has `outer` rows of `depth`, or the reverse; the first tile begins at `first`, `k_begin`. Accesses of
+    /// up to `vector` elements are aligned, more where the kernel was chosen for it.
+    __device__ __forceinline__ OperandSource(const std::byte *matrix, int64_t outer, int64_t depth, int64_t first,
+                                             int64_t k_begin, int vector)
+        : pitch_((Tile::kDepthContiguous ? depth : outer) * int64_t{sizeof(T)}),
+          outer_left_(outer - first < Tile::kOuter ? static_cast<int>(outer - first) : static_cast<int>(Tile::kOuter)),
+          whole_(vector * static_cast<int>(sizeof(T)) >= 4),
+          from_(matrix + (Tile::kDepthContiguous ? first : k_begin) * pitch_ +
+                (Tile::kDepthContiguous ? k_begin : first) * int64_t{sizeof(T)} +
+                int64_t{Copies::row(threadIdx.x, 0)} * pitch_ + Copies::byte(threadIdx.x, 0)) {}
+
+    /// Whether copies can be made whole, or have to be put together from single elements.
+    __device__ __forceinline__ bool whole() const {
+        if constexpr (kCopyBytes == 16 || sizeof(T) == 4) return true;
+        return whole_;
+    }
+
+    /// To the next tile along k.
+    __device__ __forceinline__ void advance() {
+        from_ += Tile::kDepthContiguous ? int64_t{Tile::kDepth * sizeof(T)} : Tile::kDepth * pitch_;
+    }
+
+    /// Where a copy reads.
+    __device__ __forceinline__ const T *from(unsigned copy) const {
+        const unsigned rows = Copies::row(threadIdx.x, copy) - Copies::row(threadIdx.x, 0);
+        const unsigned bytes = Copies::byte(threadIdx.x, copy) - Copies::byte(threadIdx.x, 0);
+        return reinterpret_cast<const T *>(from_ + int64_t{rows} * pitch_ + bytes);
+    }
+
+    /// Elements of the matrix from there to the end of the tile's row, none when 0 or less. Of k, `k_left` are left.
+    __device__ __forceinline__ int elements_left(unsigned copy, int k_left) const {
+        const int row = static_cast<int>(Copies::row(threadIdx.x, copy));
+        const int column = static_cast<int>(Copies::byte(threadIdx.x, copy) / sizeof(T));
+        const int rows_left = Tile::kDepthContiguous ? outer_left_ : k_left;
+        const int columns_left = Tile::kDepthContiguous ? k_left : outer_left_;
+        return row < rows_left ? columns_left - column : 0;
+    }
+
+    /// Two halves from there, 0 where the matrix has none, for rows of halves that are aligned to nothing more.
+    __device__ __forceinline__ uint32_t pair(unsigned copy, int k_left) const {
+        static_assert(sizeof(T) == 2);
+        const int left = elements_left(copy, k_left);
+        const T *const at = from(copy);
+        const uint32_t low = left > 0 ? at[0].bits : 0u;
+        const uint32_t high = left > 1 ? at[1].bits : 0u;
+        return low | high << 16;
+    }
+
+  private:
+    int64_t pitch_;
+    int outer_left_;
+    bool whole_;
+    const std::byte *from_;
+};
+
+template <class Types>
+using ASource = OperandSource<typename Types::ATile, Types::Shape::kThreads, Types::kCopyBytes>;
+template <class Types>
+using BSource = OperandSource<typename Types::BTile, Types::Shape::kThreads, Types::kCopyBytes>;
+
+template <class Types>
+__device__ __forceinline__ ASource<Types> a_source(const MatmulArguments &arguments, const MatmulTile &tile) {
+    const int64_t batch = tile.batch * arguments.a_batch_stride * int64_t{sizeof(typename Types::T)};
+    return {arguments.a + batch, arguments.m,       arguments.k, tile.tile_m * Types::Shape::kM,
+            tile.k_begin,        arguments.a_vector};
+}
+
+template <class Types>
+__device__ __forceinline__ BSource<Types> b_source(const MatmulArguments &arguments, const MatmulTile &tile) {
+    const int64_t batch = tile.batch * arguments.b_batch_stride * int64_t{sizeof(typename Types::T)};
+    return {arguments.b + batch, arguments.n,       arguments.k, tile.tile_n * Types::Shape::kN,
+            tile.k_begin,        arguments.b_vector};
+}
+
+/// A block's steps along k: whole tiles, and a last one that may be less.
+struct Steps {
+    int count;
+    int last_depth;
+
+    __device__ __forceinline__ Steps(const MatmulTile &tile, unsigned depth)
+        : count(static_cast<int>((tile.k_end - tile.k_begin + depth - 1) / depth)),
+          last_depth(static_cast<int>(tile.k_end - tile.k_begin - int64_t{count - 1} * depth)) {}
+
+    __device__ __forceinline__ int depth(int step, unsigned whole) const {
+        return step == count - 1 ? last_depth : static_cast<int>(whole);
+    }
+};
+
+/// This thread's warp, with sums of zero.
+template <class Types>
+__device__ __forceinline__ typename Types::Warp make_warp() {
+    const unsigned warp = threadIdx.x / kWarpSize;
+    return {warp / Types::Shape::kWarpsN * Types::kWarpRows, warp % Types::Shape::kWarpsN * Types::kWarpColumns};
+}
+
+/// Hands the sums to the epilogue, through the shared memory that the tiles were in.
+template <class Types>
+__device__ __forceinline__ void finish_tile(const MatmulArguments &arguments, const MatmulTile &tile,
+                                            const typename Types::Warp &warp, std::byte *shared) {
+    float *const staging = reinterpret_cast<float *>(shared);
+    typename Types::Epilogue epilogue(arguments, tile, static_cast<int>(Types::Shape::kM), staging);
+    for (unsigned first = 0; first < Types::Shape::kM; first += Types::kStagedRows) {
+        __syncthreads();
+        warp.stage(staging, Types::Epilogue::kStride, first, Types::kStagedRows);
+        __syncthreads();
+        epilogue.template store<Types::kStagedRows>(static_cast<int>(first));
+    }
+    epilogue.finish();
+}
+
+/// "matmul_sm80_f16_128x128x32_nt", with "_words" at the end when copies are of 4 bytes.
+template <class Types>
+inline constexpr KernelName kKernelName = [] {
+    using Shape = typename Types::Shape;
+    constexpr const char *kLayouts[] = {"_nt", "_nn", "_tn"};
+    constexpr auto kSize = [](unsigned size) { return static_cast<int>(size); };
+    return KernelName() + "matmul_" + Types::Mma::kName + "_" + kSize(Shape::kM) + "x" + kSize(Shape::kN) + "x" +
+           kSize(Shape::kK) + kLayouts[static_cast<int>(Types::kLayout)] + (Types::kCopyBytes == 16 ? "" : "_words");
+}();
+
+/// Launches a kernel of these types: MatmulKernel::launch.
+template <class Types, void (*kKernel)(MatmulArguments)>
+void launch_block(CudaDevice &device, const MatmulProblem &problem, int splits) {
+    using Shape = typename Types::Shape;
+    launch_tiles(device, problem, splits, {Shape::kM, Shape::kN, Shape::kK, Shape::kThreads, Types::kSharedBytes},
+                 kKernel);
+}
+
+/// What the registry is told about a kernel of these types.
+template <class Types, void (*kKernel)(MatmulArguments)>
+constexpr MatmulKernel describe_kernel() {
+    using T = typename Types::T;
+    using Shape = typename Types::Shape;
+    return {.name = kKernelName<Types>.text(),
+            .oldest_arch = Types::Mma::kOldestArch,
+            .dtype = dtype_of<T>,
+            .tf32 = sizeof(T) == 4,
+            .a_transposed = Types::kATransposed,
+            .b_transposed = Types::kBTransposed,
+            .tile_m = Shape::kM,
+            .tile_n = Shape::kN,
+            .tile_k = Shape::kK,
+            .stages = Shape::kStages,
+            .threads = Shape::kThreads,
+            .shared_bytes = Types::kSharedBytes,
+            .alignment = Types::kCopyBytes == 16 ? 16 : static_cast<int>(sizeof(T)),
+            .launch = launch_block<Types, kKernel>};
+}
+
+} // namespace mezzo

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: MIT
+// What kernels of matrix products do with their accumulators: bias, ReLU, mask, accumulation, the check for Inf and
+// NaN, the sums of columns, one rounding, the store. Shared by all kernels, whatever their fragments look like.
+//
+// The unit is a quad: four adjacent elements of a row, from a column that is a multiple of 4. A warp that takes
+// adjacent quads reads and writes whole lines. Options are branches that all threads take alike: next to the loads and
+// stores of a tile they cost nothing, and there is one kernel where there would be 64.
+//
+// A kernel comes here in one of two ways:
+// - its threads hold quads (SIMT): EpilogueThread::quad() for each, vote(), then add_thread_columns();
+// - its threads hold the fragments of tensor cores: they write rows of accumulators into shared memory, laid out as
+//   StagedEpilogue says, which does the rest:
+//
+//       StagedEpilogue<T, kThreads, kTileN> epilogue(arguments, tile, kTileM, staging);
+//       for (int row = 0; row < kTileM; row += kRows) {
+//           __syncthreads();  // the pipeline, or the rows before, are done with shared memory
+//           ... staging[(i - row) * StagedEpilogue<...>::kStride + j] = accumulator (i, j)
+//           __syncthreads();
+//           epilogue.store(row, kRows);
+//       }
+//       epilogue.finish();
+//
+// Split k: every part stores its raw sums, [splits, batch, m, n] accumulators, and a second kernel adds them in order
+// and applies the epilogue. The alternative, that the last block to arrive at a tile adds them, saves a launch of about
+// a microsecond. But there k is split because there are few tiles, so few blocks would read all the partial sums (for
+// 150 x 150 x 20000, 3 MB through 4 of 132 multiprocessors); and its counters would be memory that outlives a launch,
+// to be zeroed before captures and after faults. The sums of columns are finished by a second kernel likewise.
+//
+// Accumulation: f32, f64 for f64. Deterministic: every sum has an order that depends on the shapes alone.
+#pragma once
+
+#include "core/dtype.h"
+#include "cuda/matmul_tile.h"
+#include "device/kernel.cuh"
+#include "device/ptx.cuh"
+
+namespace mezzo {
+
+inline constexpr int kQuad = 4;
+
+namespace epilogue_detail {
+
+/// N adjacent elements, moved by one access.
+template <class T, int N>
+struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) Pack {
+    T elements[N];
+};
+
+__device__ __forceinline__ float widen_element(float value) {
+    return value;
+}
+__device__ __forceinline__ double widen_element(double value) {
+    return value;
+}
+__device__ __forceinline__ float widen_element(Half value) {
+    return ptx::to_float(value);
+}
+__device__ __forceinline__ float widen_element(BFloat16 value) {
+    return ptx::to_float(value);
+}
+
+template <class T>
+__device__ __forceinline__ T round_element(Arithmetic<T> value) {
+    if constexpr (is_half<T>) {
+        return ptx::from_float<T>(value);
+    } else {
+        return value;
+    }
+}
+
+/// The value that T holds when it is stored there.
+template <class T>
+__device__ __forceinline__ Arithmetic<T> through(Arithmetic<T> value) {
+    return widen_element(round_element<T>(value));
+}
+
+template <int N, class T>
+__device__ __forceinline__ void load_pack(Arithmetic<T> *to, const T *from) {
+    const auto pack = *reinterpret_cast<const Pack<T, N> *>(from);
+    MEZZO_UNROLL
+    for (int i = 0; i < N; ++i) to[i] = widen_element(pack.elements[i]);
+}
+
+template <int N, class T>
+__device__ __forceinline__ void store_pack(T *to, const Arithmetic<T> *from) {
+    Pack<T, N> pack;
+    MEZZO_UNROLL
+    for (int i = 0; i < N; ++i) pack.elements[i] = round_element<T>(from[i]);
+    *reinterpret_cast<Pack<T, N> *>(to) = pack;
+}
+
+__device__ __forceinline__ bool is_not_finite(float value) {
+    return (__float_as_uint(value) & 0x7f800000u) == 0x7f800000u;
+}
+__device__ __forceinline__ bool is_not_finite(double value) {
+    constexpr int64_t kExponent = int64_t{0x7ff} << 52;
+    return (__double_as_longlong(value) & kExponent) == kExponent;
+}
+
+} // namespace epilogue_detail
+
+/// Reads `count` elements of a quad, the rest of which becomes 0, at most `vector` of them at once. `count` is a
+/// multiple of `vector` then.
+template <class T>
+__device__ __forceinline__ void load_quad(Arithmetic<T> (&to)[kQuad], const T *from, int count, int vector) {
+    namespace detail = epilogue_detail;
+    if (vector == 4 && count >= kQuad) {
+        detail::load_pack<4>(to, from);
+        return;
+    }
+    MEZZO_UNROLL
+    for (int i = 0; i < kQuad; ++i) to[i] = 0;
+    if (vector == 2) {
+        if (count >= 2) detail::load_pack<2>(to, from);
+        if (count >= 4) detail::load_pack<2>(to + 2, from + 2);
+        return;
+    }
+    MEZZO_UNROLL
+    for (int i = 0; i < kQuad; ++i) {
+        if (i < count) detail::load_pack<1>(to + i, from + i);
+    }
+}
+
+/// Writes `count` elements of a quad likewise.
+template <class T>
+__device__ __forceinline__ void store_quad(T *to, const Arithmetic<T> (&from)[kQuad], int count, int vector) {
+    namespace detail = epilogue_detail;
+    if (vector == 4 && count >= kQuad) {
+        detail::store_pack<4>(to, from);
+    } else if (vector == 2) {
+        if (count >= 2) detail::store_pack<2>(to, from);
+        if (count >= 4) detail::store_pack<2>(to + 2, from + 2);
+    } else {
+        MEZZO_UNROLL
+        for (int i = 0; i < kQuad; ++i) {
+            if (i < count) detail::store_pack<1>(to + i, from + i);
+        }
+    }
+}
+
+/// The epilogue of one thread. T is the type of the product's elements.
+template <class T>
+class EpilogueThread {
+  public:
+    using Sum = Arithmetic<T>; // the accumulator's type
+
+    __device__ __forceinline__ EpilogueThread(const EpilogueArguments &arguments, int64_t batch, int64_t split)
+        : a_(arguments),
+          out_(batch * arguments.out_batch_stride + split * arguments.out_split_stride),
+          mask_(batch * arguments.mask_batch_stride) {}
+
+    /// Finishes and stores (row, column) to (row, column + 3), as far as the matrix has them. Afterwards x holds what
+    /// was stored, and 0 where nothing was.
+    __device__ __forceinline__ void quad(int64_t row, int64_t column, Sum (&x)[kQuad]) {
+        const int64_t left = row < a_.m ? a_.n - column : 0;
+        const int count = left < kQuad ? static_cast<int>(left) : kQuad;
+        if (count <= 0) {
+            MEZZO_UNROLL
+            for (int i = 0; i < kQuad; ++i) x[i] = 0;
+            return;
+        }
+        Sum other[kQuad];
+        if (a_.bias) {
+            load(other, a_.bias, column, count);
+            MEZZO_UNROLL
+            for (int i = 0; i < kQuad; ++i) x[i] += other[i];
+        }
+        if (a_.relu) {
+            MEZZO_UNROLL
+            for (int i = 0; i < kQuad; ++i) x[i] = x[i] <= 0 ? Sum{0} : x[i];
+        }
+        const int64_t element = row * a_.n + column;
+        if (a_.mask) {
+            load(other, a_.mask, mask_ + element, count);
+            MEZZO_UNROLL
+            for (int i = 0; i < kQuad; ++i) x[i] = other[i] <= 0 ? Sum{0} : x[i];
+        }
+        if (a_.accumulate) {
+            load(other, a_.out, out_ + element, count);
+            MEZZO_UNROLL
+            for (int i = 0; i < kQuad; ++i) x[i] += other[i];
+        }
+        store(x, out_ + element, count);
+        if (a_.found_inf != nullptr) {
+            MEZZO_UNROLL
+            for (int i = 0; i < kQuad; ++i) not_finite_ |= i < count && epilogue_detail::is_not_finite(x[i]);
+        }
+        MEZZO_UNROLL
+        for (int i = 0; i < kQuad; ++i) x[i] = i < count ? x[i] : Sum{0};
+    }
+
+    /// Reports Inf and NaN. All threads of a warp come here together, once, after their quads.
+    __device__ __forceinline__ void vote() const {
+        if (a_.found_inf == nullptr) return;
+        const bool any = __any_sync(kFullMask, not_finite_) != 0;
+        if (any && threadIdx.x % kWarpSize == 0) *a_.found_inf = 1; // every writer writes the same
+    }
+
+  private:
+    __device__ __forceinline__ static void load(Sum (&to)[kQuad], const EpilogueTensor &from, int64_t element,
+                                                int count) {
+        if (is_half<T> && from.wide) {
+            load_quad(to, reinterpret_cast<const Sum *>(from.data) + element, count, from.vector);
+        } else {
+            load_quad(to, reinterpret_cast<const T *>(from.data) + element, count, from.vector);
+        }
+    }
+
+    /// Rounds x too.
+    __device__ __forceinline__ void store(Sum (&x)[kQuad], int64_t element, int count) const {
+        if (is_half<T> && a_.out.wide) {
+            store_quad(reinterpret_cast<Sum *>(a_.out.data) + element, x, count, a_.out.vector);
+        } else {
+            store_quad(reinterpret_cast<T *>(a_.out.data) + element, x, count, a_.out.vector);
+            if constexpr (is_half<T>) {
+                MEZZO_UNROLL
+                for (int i = 0; i < kQuad; ++i) x[i] = epilogue_detail::through<T>(x[i]);
+            }
+        }
+    }
+
+    const EpilogueArguments &a_;
+    int64_t out_;
+    int64_t mask_;
+    bool not_finite_ = false;
+};
+
+/// Adds up sums of columns that the threads of a block hold, `shared` [kRows][kColumns] of them in shared memory, in
+/// the order of the rows, and writes them to the tile's place in column_partials.
+template <class Sum, int kThreads, int kRows, int kColumns>
+__device__ __forceinline__ void store_column_sums(const EpilogueArguments &arguments, const MatmulArguments &matmul,
+                                                  const MatmulTile &tile, const Sum *shared) {
+    Sum *to = reinterpret_cast<Sum *>(arguments.column_partials) +
+              (tile.batch * matmul.tiles_m + tile.tile_m) * arguments.n + tile.tile_n * kColumns;
+    const int64_t columns = arguments.n - tile.tile_n * kColumns;
+    for (int column = static_cast<int>(threadIdx.x); column < kColumns && column < columns; column += kThreads) {
+        Sum sum = shared[column];
+        for (int row = 1; row < kRows; ++row) sum += shared[row * kColumns + column];
+        to[column] = sum;
+    }
+}
+
+/// The epilogue of a tile whose accumulators go through shared memory, some rows at a time. T is the type of the
+/// product's elements, kThreads those of the block, all of which call every function; kColumns the tile's.
+template <class T, int kThreads, int kColumns>
+class StagedEpilogue {
+    static_assert(kColumns % kQuad == 0 && kThreads % kWarpSize == 0);
+
+  public:
+    using Sum = Arithmetic<T>;
+
+    /// Elements from one staged row to the next. Writing m16n8 fragments as pairs, and reading quads, meets no bank
+    /// twice.
+    static constexpr int kStride = kColumns + 8;
+
+    /// Shared memory for `rows` staged rows; finish() needs kSumRows of them.
+    static constexpr int64_t bytes(int rows) { return int64_t{rows} * kStride * static_cast<int64_t>(sizeof(Sum)); }
+
+  private:
+    static constexpr int kQuads = kColumns / kQuad;                               // of a row
+    static constexpr int kRowsAtOnce = kThreads < kQuads ? 1 : kThreads / kQuads; // that the block stores
+    static constexpr int kQuadsOfThread = kThreads < kQuads ? (kQuads + kThreads - 1) / kThreads : 1;
+
+  public:
+    static constexpr int kSumRows = kRowsAtOnce;
+
+    /// `staging`: shared memory, aligned to 16 bytes.
+    __device__ __forceinline__ StagedEpilogue(const MatmulArguments &arguments, const MatmulTile &tile, int tile_rows,
+                                              Sum *staging)
+        : arguments_(arguments),
+          tile_(tile),
+          first_row_(tile.tile_m * tile_rows),
+          first_column_(tile.tile_n * kColumns),
+          staging_(staging),
+          thread_(arguments.epilogue, tile.batch, tile.split) {}
+
+    /// Finishes and stores rows [first, first + rows) of the tile, the first of which is staging's first.
+    __device__ __forceinline__ void store(int first, int rows) {
+        if (!works()) return;
+        for (int row = thread_row(); row < rows; row += kRowsAtOnce) {
+            MEZZO_UNROLL
+            for (int q = 0; q < kQuadsOfThread; ++q) {
+                const int column = quad_column(q);
+                if (column >= kColumns) continue;
+                Sum x[kQuad];
+                epilogue_detail::load_pack<4>(x, staging_ + row * kStride + column);
+                thread_.quad(first_row_ + first + row, first_column_ + column, x);
+                MEZZO_UNROLL
+                for (int i = 0; i < kQuad; ++i) sums_[q][i] += x[i];
+            }
+        }
+    }
+
+    /// After the last row: the vote on Inf and NaN and the sums of columns, for which staging is used once more.
+    __device__ __forceinline__ void finish() {
+        thread_.vote();
+        if (arguments_.epilogue.column_partials == nullptr) return;
+        __syncthreads();
+        if (works()) {
+            MEZZO_UNROLL
+            for (int q = 0; q < kQuadsOfThread; ++q) {
+                const int column = quad_column(q);
+                if (column < kColumns)
+                    epilogue_detail::store_pack<4>(staging_ + thread_row() * kColumns + column, sums_[q]);
+            }
+        }
+        __syncthreads();
+        store_column_sums<Sum, kThreads, kRowsAtOnce, kColumns>(arguments_.epilogue, arguments_, tile_, staging_);
+    }
+
+  private:
+    __device__ __forceinline__ static int thread_row() {
+        return kThreads < kQuads ? 0 : static_cast<int>(threadIdx.x) / kQuads;
+    }
+    __device__ __forceinline__ static int quad_column(int q) {
+        const int thread = static_cast<int>(threadIdx.x);
+        return kQuad * (kThreads < kQuads ? thread + q * kThreads : thread % kQuads);
+    }
+    /// False for the threads that are left over where kQuads does not divide kThreads.
+    __device__ __forceinline__ static bool works() { return thread_row() < kRowsAtOnce; }
+
+    const MatmulArguments &arguments_;
+    const MatmulTile &tile_;
+    int64_t first_row_;
+    int64_t first_column_;
+    Sum *staging_;
+    EpilogueThread<T> thread_;
+    Sum sums_[kQuadsOfThread][kQuad] = {};
+};
+
+} // namespace mezzo

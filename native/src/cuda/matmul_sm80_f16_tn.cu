@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+#include "cuda/matmul_sm80.cuh"
+
+namespace mezzo {
+namespace {
+
+const MatmulFamily family(kSm80Kernels<Half, Layout::kTn>);
+
+} // namespace
+} // namespace mezzo

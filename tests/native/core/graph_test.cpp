@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+#include <mezzo/ops.h>
+
+#include "support/oracle.h"
+#include "support/status.h"
+
+#include <string>
+#include <thread>
+
+namespace mezzo::testing {
+namespace {
+
+const mezzo_device kDevice = test_device();
+
+/// Owns a graph.
+class TestGraph {
+  public:
+    TestGraph() { EXPECT_OK(mezzo_graph_capture_end(&handle_, kDevice)); }
+    ~TestGraph() { EXPECT_OK(mezzo_graph_destroy(handle_)); }
+    TestGraph(const TestGraph &) = delete;
+    TestGraph &operator=(const TestGraph &) = delete;
+
+    operator mezzo_graph() const { return handle_; }
+
+    mezzo_graph_info info() const {
+        mezzo_graph_info info{};
+        EXPECT_OK(mezzo_graph_describe(&info, handle_));
+        return info;
+    }
+
+  private:
+    mezzo_graph handle_{};
+};
+
+mezzo_memory_stats stats() {
+    mezzo_memory_stats stats{};
+    EXPECT_OK(mezzo_memory_stats_get(&stats, kDevice));
+    return stats;
+}
+
+/// Captures y = relu(x).
+TestGraph capture_relu(const TestTensor &y, const TestTensor &x) {
+    EXPECT_OK(mezzo_graph_capture_begin(kDevice));
+    EXPECT_OK(mezzo_relu_forward(y, x));
+    return {};
+}
+
+TEST(Graph, Launch_RunsWhatWasCapturedOnWhatTheTensorsHoldThen) {
+    const TestTensor x(MEZZO_DTYPE_F32, {3}, {-1, 2, -3});
+    const TestTensor y(MEZZO_DTYPE_F32, {3}, {7, 7, 7});
+    const TestGraph graph = capture_relu(y, x);
+    EXPECT_TRUE(is_identical(y.values(), {7, 7, 7})) << "a captured op ran";
+    ASSERT_OK(mezzo_graph_launch(graph));
+    EXPECT_TRUE(is_identical(y.values(), {0, 2, 0}));
+    x.write({4, -5, 6});
+    ASSERT_OK(mezzo_graph_launch(graph));
+    ASSERT_OK(mezzo_graph_launch(graph));
+    EXPECT_TRUE(is_identical(y.values(), {4, 0, 6}));
+    EXPECT_EQ(graph.info().ops, 1);
+    EXPECT_EQ(graph.info().device.type, kDevice.type);
+}
+
+TEST(Graph, Launch_RunsOpsInTheirOrder) {
+    const TestTensor x(MEZZO_DTYPE_F32, {2}, {1, -2});
+    const TestTensor sum(MEZZO_DTYPE_F32, {2}, {0, 0});
+    ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+    ASSERT_OK(mezzo_add_forward(sum, sum, x));
+    ASSERT_OK(mezzo_tensor_copy(x, sum));
+    const TestGraph graph;
+    for (int i = 0; i < 3; ++i) ASSERT_OK(mezzo_graph_launch(graph));
+    EXPECT_TRUE(is_identical(sum.values(), {4, -8})); // doubled by each launch but the first
+}
+
+TEST(Graph, TensorsOfTheCapture_HaveTheirOwnMemoryThatIsUsedAgain) {
+    const TestTensor x(MEZZO_DTYPE_F32, {1024}, std::vector<double>(1024, 3));
+    const TestTensor out(MEZZO_DTYPE_F32, {1024});
+    const mezzo_memory_stats before = stats();
+    {
+        ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+        for (int i = 0; i < 5; ++i) {
+            const TestTensor temporary(MEZZO_DTYPE_F32, {1024}); // the same block each time
+            EXPECT_OK(mezzo_add_forward(temporary, x, x));
+            EXPECT_OK(mezzo_add_forward(out, temporary, x));
+        }
+        const TestGraph graph;
+        EXPECT_EQ(graph.info().memory_bytes, 4096);
+        EXPECT_EQ(stats().graph_bytes, before.graph_bytes + 4096);
+        EXPECT_EQ(stats().current_bytes, before.current_bytes);
+        // Nobody else gets the block between two launches.
+        const TestTensor other(MEZZO_DTYPE_F32, {1024}, std::vector<double>(1024, 5));
+        EXPECT_OK(mezzo_graph_launch(graph));
+        EXPECT_TRUE(is_identical(out.values(), std::vector<double>(1024, 9)));
+        EXPECT_TRUE(is_identical(other.values(), std::vector<double>(1024, 5)));
+    }
+    EXPECT_EQ(stats().graph_bytes, before.graph_bytes);
+    EXPECT_EQ(stats().current_bytes, before.current_bytes);
+}
+
+TEST(Graph, ATensorOfTheCapture_MayOutliveTheGraph) {
+    const TestTensor x(MEZZO_DTYPE_F32, {2}, {-1, 4});
+    const mezzo_memory_stats before = stats();
+    ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+    TestTensor y(MEZZO_DTYPE_F32, {2});
+    ASSERT_OK(mezzo_relu_forward(y, x));
+    {
+        const TestGraph graph;
+        ASSERT_OK(mezzo_graph_launch(graph));
+    }
+    EXPECT_TRUE(is_identical(y.values(), {0, 4}));
+    y.destroy();
+    EXPECT_EQ(stats().current_bytes, before.current_bytes);
+    EXPECT_EQ(stats().graph_bytes, before.graph_bytes);
+}
+
+TEST(Graph, ATensorFromOutside_IsKeptAliveByTheGraph) {
+    const TestTensor y(MEZZO_DTYPE_F32, {2}, {0, 0});
+    const int64_t before = stats().current_bytes;
+    {
+        TestTensor x(MEZZO_DTYPE_F32, {2}, {-1, 4});
+        const TestGraph graph = capture_relu(y, x);
+        x.destroy();
+        EXPECT_EQ(stats().current_bytes, before + 64);
+        ASSERT_OK(mezzo_graph_launch(graph));
+        EXPECT_TRUE(is_identical(y.values(), {0, 4}));
+    }
+    EXPECT_EQ(stats().current_bytes, before);
+}
+
+TEST(Graph, Signature_TellsOtherTensorsAndOtherOps) {
+    const TestTensor x(MEZZO_DTYPE_F32, {2}, {-1, 4});
+    const TestTensor z(MEZZO_DTYPE_F32, {2}, {-1, 4});
+    const TestTensor y(MEZZO_DTYPE_F32, {2});
+    const uint64_t first = capture_relu(y, x).info().signature;
+    EXPECT_EQ(capture_relu(y, x).info().signature, first);
+    EXPECT_NE(capture_relu(y, z).info().signature, first);
+    ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+    ASSERT_OK(mezzo_cast_forward(y, x));
+    EXPECT_NE(TestGraph().info().signature, first);
+}
+
+TEST(Graph, Abort_DropsWhatWasCaptured) {
+    const TestTensor x(MEZZO_DTYPE_F32, {2}, {-1, 4});
+    const TestTensor y(MEZZO_DTYPE_F32, {2}, {7, 7});
+    const mezzo_memory_stats before = stats();
+    ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+    {
+        const TestTensor temporary(MEZZO_DTYPE_F32, {1024});
+        ASSERT_OK(mezzo_relu_forward(y, x));
+    }
+    ASSERT_OK(mezzo_graph_capture_abort(kDevice));
+    ASSERT_OK(mezzo_graph_capture_abort(kDevice)); // nothing to do
+    EXPECT_TRUE(is_identical(y.values(), {7, 7}));
+    EXPECT_EQ(stats().graph_bytes, before.graph_bytes);
+    ASSERT_OK(mezzo_relu_forward(y, x)); // runs at once again
+    EXPECT_TRUE(is_identical(y.values(), {0, 4}));
+}
+
+TEST(Graph, WhatCannotBeCaptured_SaysSoAndLeavesTheCaptureAsItWas) {
+    const TestTensor x(MEZZO_DTYPE_F32, {2}, {-1, 4});
+    const TestTensor y(MEZZO_DTYPE_F32, {2}, {7, 7});
+    float host[2] = {};
+    ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+    ASSERT_OK(mezzo_relu_forward(y, x));
+    EXPECT_FAILS(mezzo_tensor_read(host, x, sizeof(host)), CAPTURE_INVALID,
+                 "tensor_read: cannot be captured into a graph: it copies to the host");
+    EXPECT_FAILS(mezzo_tensor_write(x, host, sizeof(host)), CAPTURE_INVALID,
+                 "tensor_write: cannot be captured into a graph: it copies from the host");
+    EXPECT_FAILS(mezzo_device_synchronize(kDevice), CAPTURE_INVALID,
+                 "device_synchronize: cannot be captured into a graph: nothing that is recorded has run");
+    const std::string under_way = "graph_capture_begin: a capture of " + device_name_of(kDevice) + " is under way";
+    EXPECT_FAILS(mezzo_graph_capture_begin(kDevice), CAPTURE_INVALID, under_way.c_str());
+    EXPECT_FAILS(mezzo_relu_forward(y, {}), INVALID_HANDLE, "relu_forward: input is the null tensor");
+    const TestGraph graph;
+    EXPECT_EQ(graph.info().ops, 1);
+    ASSERT_OK(mezzo_graph_launch(graph));
+    EXPECT_TRUE(is_identical(y.values(), {0, 4}));
+}
+
+TEST(Graph, OtherThreads_AreTurnedAwayDuringACapture) {
+    const TestTensor x(MEZZO_DTYPE_F32, {2}, {-1, 4});
+    const TestTensor y(MEZZO_DTYPE_F32, {2});
+    ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+    std::thread([&] {
+        const std::string device = device_name_of(kDevice);
+        EXPECT_FAILS(mezzo_relu_forward(y, x), CAPTURE_INVALID,
+                     ("relu_forward: " + device + " is being captured by another thread").c_str());
+        EXPECT_FAILS(mezzo_graph_capture_abort(kDevice), CAPTURE_INVALID,
+                     ("graph_capture_abort: " + device + " is being captured by another thread").c_str());
+        mezzo_tensor_info info{};
+        EXPECT_OK(mezzo_tensor_describe(&info, x));
+        const TestTensor mine(MEZZO_DTYPE_F32, {2}); // in memory of nobody's graph
+    }).join();
+    const TestGraph graph;
+    EXPECT_EQ(graph.info().ops, 0);
+    EXPECT_EQ(graph.info().memory_bytes, 0);
+}
+
+TEST(Graph, BadHandlesAndPointers_AreRejected) {
+    mezzo_graph_info info{};
+    EXPECT_FAILS(mezzo_graph_launch({}), INVALID_HANDLE, "graph_launch: graph is the null graph");
+    EXPECT_FAILS(mezzo_graph_launch({77}), INVALID_HANDLE,
+                 "graph_launch: graph is 0x4d, which is not the handle of a live graph");
+    EXPECT_FAILS(mezzo_graph_describe(&info, {77}), INVALID_HANDLE,
+                 "graph_describe: graph is 0x4d, which is not the handle of a live graph");
+    EXPECT_FAILS(mezzo_graph_destroy({77}), INVALID_HANDLE,
+                 "graph_destroy: graph is 0x4d, which is not the handle of a live graph");
+    EXPECT_OK(mezzo_graph_destroy({}));
+    mezzo_graph graph{};
+    EXPECT_FAILS(mezzo_graph_capture_end(nullptr, kDevice), INVALID_ARGUMENT,
+                 "graph_capture_end: out_graph is a null pointer");
+    const std::string none = "graph_capture_end: no capture of " + device_name_of(kDevice) + " is under way";
+    EXPECT_FAILS(mezzo_graph_capture_end(&graph, kDevice), CAPTURE_INVALID, none.c_str());
+    EXPECT_FAILS(mezzo_graph_capture_begin({MEZZO_DEVICE_TYPE_CPU, 3}), DEVICE_UNAVAILABLE,
+                 "graph_capture_begin: there is no device cpu:3: indices of this kind go from 0 to 0");
+}
+
+TEST(Graph, MemoryLimit_CountsWhatGraphsKeep) {
+    const TestTensor x(MEZZO_DTYPE_F32, {1024}, std::vector<double>(1024, 1));
+    const TestTensor out(MEZZO_DTYPE_F32, {1024});
+    ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+    {
+        const TestTensor temporary(MEZZO_DTYPE_F32, {1024});
+        ASSERT_OK(mezzo_relu_forward(temporary, x));
+        ASSERT_OK(mezzo_relu_forward(out, temporary));
+    }
+    const TestGraph graph;
+    ASSERT_OK(mezzo_memory_peak_reset(kDevice));
+    const mezzo_memory_stats now = stats();
+    EXPECT_EQ(now.peak_bytes, now.current_bytes + now.graph_bytes);
+    ASSERT_OK(mezzo_memory_limit_set(kDevice, now.peak_bytes + 64));
+    mezzo_tensor tensor{};
+    const int64_t elements = 32;
+    EXPECT_EQ(mezzo_tensor_create(&tensor, kDevice, MEZZO_DTYPE_F32, &elements, 1), MEZZO_STATUS_OUT_OF_MEMORY);
+    ASSERT_OK(mezzo_memory_limit_set(kDevice, 0));
+}
+
+} // namespace
+} // namespace mezzo::testing

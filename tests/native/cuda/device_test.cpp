@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MIT
+// The CUDA device on machines that a test can only have simulated: none, old, small, broken. Each has a process of
+// its own, since a process looks for its devices once.
+#if defined(MEZZO_CUDA_SIM)
+
+#include "cuda/cuda_device.h"
+
+#include <cuda_sim/control.h>
+#include <mezzo/ops.h>
+
+#include "support/oracle.h"
+#include "support/status.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <string>
+#include <utility>
+
+namespace mezzo::testing {
+namespace {
+
+using cuda_sim::Call;
+using cuda_sim::Machine;
+
+constexpr mezzo_device kFirst{MEZZO_DEVICE_TYPE_CUDA, 0};
+constexpr mezzo_device kSecond{MEZZO_DEVICE_TYPE_CUDA, 1};
+
+/// Prints the failures of the running test, which GoogleTest keeps to itself in a process of a death test.
+bool print_failures() {
+    const ::testing::TestResult &result = *::testing::UnitTest::GetInstance()->current_test_info()->result();
+    for (int i = 0; i < result.total_part_count(); ++i) {
+        std::fprintf(stderr, "%s:%d: %s\n", result.GetTestPartResult(i).file_name(),
+                     result.GetTestPartResult(i).line_number(), result.GetTestPartResult(i).message());
+    }
+    return result.Failed();
+}
+
+/// Runs a test's body in a new process, which finds a machine of its own in its environment.
+void on_machine(const Machine &machine, const std::function<void()> &body) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    const std::pair<const char *, std::string> environment[] = {{"MEZZO_SIM_DEVICES", std::to_string(machine.devices)},
+                                                                {"MEZZO_SIM_ARCH", machine.arch},
+                                                                {"MEZZO_SIM_DRIVER", std::to_string(machine.driver)},
+                                                                {"MEZZO_SIM_MEMORY", std::to_string(machine.memory)}};
+    for (const auto &[name, value] : environment) setenv(name, value.c_str(), 1);
+    EXPECT_EXIT(
+        {
+            body();
+            std::exit(print_failures() ? 1 : 0);
+        },
+        ::testing::ExitedWithCode(0), "");
+    for (const auto &[name, value] : environment) unsetenv(name);
+}
+
+std::string missing_reason() {
+    const char *reason = nullptr;
+    EXPECT_OK(mezzo_device_missing_reason(&reason, MEZZO_DEVICE_TYPE_CUDA));
+    return reason;
+}
+
+int32_t device_count() {
+    int32_t count = -1;
+    EXPECT_OK(mezzo_device_count(&count, MEZZO_DEVICE_TYPE_CUDA));
+    return count;
+}
+
+TestTensor tensor_on(mezzo_device device, const Shape &shape) {
+    mezzo_tensor handle{};
+    EXPECT_OK(mezzo_tensor_create(&handle, device, MEZZO_DTYPE_F32, shape.data(), static_cast<int32_t>(shape.size())));
+    return TestTensor(handle);
+}
+
+/// What a search finds on a machine, as "count: reason". The process's own devices are of no use afterwards.
+void expect_search(const Machine &machine, const std::string &expected) {
+    on_machine({}, [&] {
+        cuda_sim::configure(machine);
+        const DeviceSearch found = find_cuda_devices();
+        EXPECT_EQ(std::to_string(found.devices.size()) + ": " + found.missing_reason, expected);
+    });
+}
+
+TEST(CudaDevice, WithoutADriver_IsMissingAndSaysSo) {
+    expect_search({.driver = 0}, "0: no NVIDIA driver is installed (libcuda.so.1 was not found)");
+}
+
+TEST(CudaDevice, WithAnOldDriver_NamesBothVersions) {
+    expect_search({.driver = 11080}, "0: the NVIDIA driver is too old: it serves CUDA 11.8, expected 12.4 or newer");
+}
+
+TEST(CudaDevice, WithoutAGpu_IsMissingAndSaysSo) {
+    expect_search({.devices = 0}, "0: the NVIDIA driver sees no GPU");
+}
+
+TEST(CudaDevice, OfAnOldArchitecture_IsNamedWithWhatIsExpected) {
+    expect_search({.arch = "6.1"},
+                  "0: cuda:0: Simulated CUDA device (sm_61) has compute capability 6.1, expected 7.5 or newer");
+}
+
+TEST(CudaDevice, OfABadOrdinal_SaysWhichThereAre) {
+    on_machine({.devices = 2}, [] {
+        EXPECT_EQ(device_count(), 2);
+        EXPECT_EQ(missing_reason(), "");
+        mezzo_tensor tensor{};
+        EXPECT_FAILS(mezzo_tensor_create(&tensor, {MEZZO_DEVICE_TYPE_CUDA, 2}, MEZZO_DTYPE_F32, nullptr, 0),
+                     DEVICE_UNAVAILABLE,
+                     "tensor_create: there is no device cuda:2: indices of this kind go from 0 to 1");
+    });
+}
+
+TEST(CudaDevice, TensorsOfTwoDevices_DoNotMixButCopy) {
+    on_machine({.devices = 2}, [] {
+        const TestTensor first = tensor_on(kFirst, {3});
+        const TestTensor second = tensor_on(kSecond, {3});
+        first.write({1, -2, 3});
+        EXPECT_FAILS(mezzo_relu_forward(second, first), DEVICE_MISMATCH,
+                     "relu_forward: out is on cuda:1, expected cuda:0 as input");
+        EXPECT_OK(mezzo_tensor_copy(second, first));
+        EXPECT_OK(mezzo_relu_forward(second, second));
+        EXPECT_TRUE(is_identical(second.values(), {1, 0, 3}));
+        EXPECT_TRUE(is_identical(first.values(), {1, -2, 3}));
+    });
+}
+
+TEST(CudaDevice, OutOfMemory_NamesBytesFreeInUseAndTheLargest) {
+    on_machine({.memory = size_t{64} << 20}, [] {
+        const TestTensor large = tensor_on(kFirst, {8, 1 << 20}); // 32 MiB
+        const TestTensor small_a = tensor_on(kFirst, {1 << 20});
+        const TestTensor small_b = tensor_on(kFirst, {1 << 20});
+        mezzo_tensor tensor{};
+        const int64_t elements = 16 << 20;
+        EXPECT_EQ(mezzo_tensor_create(&tensor, kFirst, MEZZO_DTYPE_F32, &elements, 1), MEZZO_STATUS_OUT_OF_MEMORY);
+        const std::string text = mezzo_last_error();
+        EXPECT_EQ(text.find("tensor_create: 67108864 bytes were asked for, which the device does not have; "), 0u)
+            << text;
+        EXPECT_NE(
+            text.find(" are free, 41943040 are in use; the largest tensors are f32[8,1048576] x 1 (33554432 bytes), "
+                      "f32[1048576] x 2 (8388608 bytes)"),
+            std::string::npos)
+            << text;
+        EXPECT_OK(mezzo_fill(large, 1)); // the device goes on working
+        EXPECT_EQ(large.values().back(), 1);
+    });
+}
+
+TEST(CudaDevice, AKernelsFault_LosesTheDeviceForGoodAndNamesTheFirstCause) {
+    on_machine({.devices = 2}, [] {
+        const TestTensor lost = tensor_on(kFirst, {4});
+        const TestTensor other = tensor_on(kSecond, {4});
+        const TestTensor host = tensor_on({MEZZO_DEVICE_TYPE_CPU, 0}, {4});
+        host.write({1, 2, 3, 4});
+        cuda_sim::inject(cudaErrorIllegalAddress, Call::kLaunch);
+        EXPECT_EQ(mezzo_fill(lost, 1), MEZZO_STATUS_CONTEXT_LOST);
+        const std::string cause = mezzo_last_error();
+        EXPECT_EQ(cause.find("fill: cuda:0 is lost since cudaLaunchKernel answered cudaErrorIllegalAddress, "), 0u)
+            << cause;
+        float data[4] = {};
+        const auto expect_lost = [&](mezzo_status status, const std::string &call) {
+            EXPECT_EQ(status, MEZZO_STATUS_CONTEXT_LOST);
+            EXPECT_EQ(mezzo_last_error(), call + cause.substr(cause.find(':')));
+        };
+        expect_lost(mezzo_relu_forward(lost, lost), "relu_forward");
+        expect_lost(mezzo_tensor_read(data, lost, sizeof(data)), "tensor_read");
+        expect_lost(mezzo_device_synchronize(kFirst), "device_synchronize");
+        expect_lost(mezzo_graph_capture_begin(kFirst), "graph_capture_begin");
+        EXPECT_OK(mezzo_relu_forward(host, host)); // the CPU is not concerned
+        EXPECT_TRUE(is_identical(host.values(), {1, 2, 3, 4}));
+    });
+}
+
+TEST(CudaDevice, AFaultSeenLate_LosesTheDevice) {
+    on_machine({}, [] {
+        const TestTensor tensor = tensor_on(kFirst, {4});
+        EXPECT_OK(mezzo_fill(tensor, 1));
+        cuda_sim::inject(cudaErrorLaunchFailure, Call::kSynchronization);
+        EXPECT_EQ(mezzo_device_synchronize(kFirst), MEZZO_STATUS_CONTEXT_LOST);
+        EXPECT_EQ(mezzo_fill(tensor, 1), MEZZO_STATUS_CONTEXT_LOST);
+    });
+}
+
+TEST(CudaDevice, ARefusedLaunch_IsAnErrorOfThatCallAlone) {
+    on_machine({}, [] {
+        const TestTensor tensor = tensor_on(kFirst, {4});
+        cuda_sim::inject(cudaErrorInvalidConfiguration, Call::kLaunch);
+        EXPECT_EQ(mezzo_fill(tensor, 1), MEZZO_STATUS_INTERNAL);
+        EXPECT_OK(mezzo_fill(tensor, 2));
+        EXPECT_TRUE(is_identical(tensor.values(), {2, 2, 2, 2}));
+    });
+}
+
+TEST(CudaDevice, ACapturedStep_IsOneLaunchWithoutWaits) {
+    on_machine({}, [] {
+        const TestTensor x = tensor_on(kFirst, {4});
+        x.write({1, -2, 3, -4});
+        const TestTensor y = tensor_on(kFirst, {4});
+        mezzo_graph graph{};
+        ASSERT_OK(mezzo_graph_capture_begin(kFirst));
+        {
+            const TestTensor temporary = tensor_on(kFirst, {4});
+            EXPECT_OK(mezzo_relu_forward(temporary, x));
+            EXPECT_OK(mezzo_relu_forward(y, temporary));
+        }
+        ASSERT_OK(mezzo_graph_capture_end(&graph, kFirst));
+        cuda_sim::mark();
+        for (int i = 0; i < 3; ++i) EXPECT_OK(mezzo_graph_launch(graph));
+        const cuda_sim::Counters counted = cuda_sim::counters();
+        EXPECT_EQ(counted.graph_launches, 3);
+        EXPECT_EQ(counted.kernels, 0);
+        EXPECT_EQ(counted.synchronizations, 0);
+        EXPECT_EQ(counted.copies_to_host, 0);
+        EXPECT_EQ(counted.allocations, 0);
+        EXPECT_TRUE(is_identical(y.values(), {1, 0, 3, 0}));
+        EXPECT_OK(mezzo_graph_destroy(graph));
+    });
+}
+
+TEST(CudaDevice, ALaunchThatFailsInACapture_FailsTheOpAndTheCaptureCanBeAborted) {
+    on_machine({}, [] {
+        const TestTensor x = tensor_on(kFirst, {4});
+        x.write({1, -2, 3, -4});
+        ASSERT_OK(mezzo_graph_capture_begin(kFirst));
+        cuda_sim::inject(cudaErrorInvalidConfiguration, Call::kLaunch);
+        EXPECT_EQ(mezzo_relu_forward(x, x), MEZZO_STATUS_INTERNAL);
+        EXPECT_OK(mezzo_graph_capture_abort(kFirst));
+        EXPECT_OK(mezzo_relu_forward(x, x));
+        EXPECT_TRUE(is_identical(x.values(), {1, 0, 3, 0}));
+    });
+}
+
+} // namespace
+} // namespace mezzo::testing
+
+#endif

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: MIT
+// Every kernel of matrix products, by its launch function, whether or not it would be chosen: each option of the
+// epilogue alone and all together, at sizes that no tile divides; then whole products as matmul() runs them.
+#include "cuda/matmul.h"
+
+#include "support/oracle.h"
+#include "support/status.h"
+#include "support/surrounded.h"
+
+#include <cmath>
+#include <limits>
+
+namespace mezzo::testing {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// What of the epilogue a case asks for.
+struct Options {
+    bool bias = false;
+    bool relu = false;
+    bool mask = false;
+    bool accumulate = false;
+    bool column_sum = false;
+    bool accumulate_sum = false;
+    bool wide_out = false;    // f32 beside a half
+    bool wide_others = false; // bias, mask and column_sum
+};
+
+constexpr Options kAll{
+    .bias = true, .relu = true, .mask = true, .accumulate = true, .column_sum = true, .accumulate_sum = true};
+
+struct Layout {
+    mezzo_dtype dtype;
+    bool tf32 = false; // operands may be rounded
+    bool a_transposed = false;
+    bool b_transposed = false;
+};
+
+struct Case {
+    int64_t m, n, k;
+    int64_t batch = 1;
+    int splits = 1;
+    bool b_shared = false;    // by the members of the batch
+    int64_t misalignment = 0; // elements, of every tensor
+    Options options = {};
+};
+
+std::ostream &operator<<(std::ostream &out, const Case &c) {
+    const Options &o = c.options;
+    return out << c.m << "x" << c.n << "x" << c.k << " batch " << c.batch << " splits " << c.splits << " shared "
+               << c.b_shared << " misaligned " << c.misalignment << " bias " << o.bias << " relu " << o.relu << " mask "
+               << o.mask << " accumulate " << o.accumulate << " sum " << o.column_sum << o.accumulate_sum << " wide "
+               << o.wide_out << o.wide_others;
+}
+
+/// Elements as a kernel multiplies them.
+std::vector<double> as_multiplied(const std::vector<double> &values, const Layout &layout) {
+    std::vector<double> result = rounded(values, layout.dtype);
+    if (!layout.tf32) return result;
+    constexpr int kSignificand = 11; // bits, the implicit one counted
+    for (double &value : result) {
+        int exponent = 0;
+        const double fraction = std::frexp(value, &exponent);
+        value = std::ldexp(std::round(std::ldexp(fraction, kSignificand)), exponent - kSignificand);
+    }
+    return result;
+}
+
+/// The tensors of a case and what must come of them.
+class Product {
+  public:
+    Product(const Layout &layout, const Case &c)
+        : layout_(layout),
+          case_(c),
+          out_dtype_(c.options.wide_out ? arithmetic_of(layout.dtype) : layout.dtype),
+          other_dtype_(c.options.wide_others ? arithmetic_of(layout.dtype) : layout.dtype),
+          a_values_(as_multiplied(random_values(c.batch * c.m * c.k, 1), layout)),
+          b_values_(as_multiplied(random_values(b_members() * c.k * c.n, 2), layout)),
+          before_(rounded(random_values(c.batch * c.m * c.n, 3), out_dtype_)),
+          bias_values_(rounded(random_values(c.n, 4), other_dtype_)),
+          mask_values_(rounded(random_values(c.batch * c.m * c.n, 5), other_dtype_)),
+          sum_before_(rounded(random_values(c.n, 6), other_dtype_)),
+          a_(layout.dtype, a_values_, c.misalignment),
+          b_(layout.dtype, b_values_, c.misalignment),
+          out_(out_dtype_, before_, c.misalignment),
+          bias_(other_dtype_, bias_values_, c.misalignment),
+          mask_(other_dtype_, mask_values_, c.misalignment),
+          column_sum_(other_dtype_, sum_before_, c.misalignment) {}
+
+    MatmulProblem problem() const {
+        const Options &o = case_.options;
+        return {.m = case_.m,
+                .n = case_.n,
+                .k = case_.k,
+                .batch = case_.batch,
+                .dtype = layout_.dtype,
+                .a = a_.data().data,
+                .b = b_.data().data,
+                .a_transposed = layout_.a_transposed,
+                .b_transposed = layout_.b_transposed,
+                .a_batch_stride = case_.m * case_.k,
+                .b_batch_stride = case_.b_shared ? 0 : case_.k * case_.n,
+                .out_batch_stride = case_.m * case_.n,
+                .out = out_.data(),
+                .allow_tf32 = layout_.tf32,
+                .epilogue = {.bias = o.bias ? bias_.data() : TensorData(),
+                             .relu = o.relu,
+                             .mask = o.mask ? mask_.data() : TensorData(),
+                             .accumulate = o.accumulate,
+                             .column_sum = o.column_sum ? column_sum_.data() : TensorData(),
+                             .accumulate_sum = o.accumulate_sum}};
+    }
+
+    /// `slack`: roundings on the way to an element, for each that k alone would make.
+    void expect(int64_t slack) const {
+        const int64_t operations = slack * (case_.k + case_.splits + 3);
+        EXPECT_TRUE(is_near(out_.values(), expected(), {out_dtype_, arithmetic_of(layout_.dtype), operations}));
+        if (case_.options.column_sum) expect_column_sum();
+        for (const Surrounded *tensor : {&a_, &b_, &out_, &bias_, &mask_, &column_sum_}) {
+            EXPECT_TRUE(tensor->is_intact());
+        }
+    }
+
+    /// All that was written.
+    std::vector<std::vector<uint8_t>> bytes() const { return {out_.bytes(), column_sum_.bytes()}; }
+
+  private:
+    int64_t b_members() const { return case_.b_shared ? 1 : case_.batch; }
+
+    /// A member of the batch as [rows, columns].
+    static std::vector<double> matrix(const std::vector<double> &all, int64_t member, int64_t rows, int64_t columns,
+                                      bool is_transposed) {
+        const auto first = all.begin() + member * rows * columns;
+        const std::vector<double> values(first, first + rows * columns);
+        return is_transposed ? transposed(values, columns, rows) : values;
+    }
+
+    Expected expected() const {
+        const Options &o = case_.options;
+        Expected result;
+        for (int64_t member = 0; member < case_.batch; ++member) {
+            const Expected product =
+                matmul(matrix(a_values_, member, case_.m, case_.k, layout_.a_transposed),
+                       matrix(b_values_, case_.b_shared ? 0 : member, case_.k, case_.n, layout_.b_transposed), case_.m,
+                       case_.k, case_.n);
+            for (size_t i = 0; i < product.values.size(); ++i) {
+                const size_t at = static_cast<size_t>(member) * product.values.size() + i;
+                const double bias = o.bias ? bias_values_[i % static_cast<size_t>(case_.n)] : 0;
+                const double added = o.accumulate ? before_[at] : 0;
+                double value = product.values[i] + bias;
+                if (o.relu) value = relu(value);
+                if (o.mask && mask_values_[at] <= 0) value = 0;
+                result.values.push_back(value + added);
+                result.magnitudes.push_back(product.magnitudes[i] + std::abs(bias) + std::abs(added));
+            }
+        }
+        return result;
+    }
+
+    /// The sums are those of what was stored.
+    void expect_column_sum() const {
+        const std::vector<double> stored = out_.values();
+        const bool adds = case_.options.accumulate_sum;
+        Expected sums{adds ? sum_before_ : std::vector<double>(sum_before_.size()), std::vector<double>()};
+        for (const double value : sums.values) sums.magnitudes.push_back(std::abs(value));
+        for (size_t i = 0; i < stored.size(); ++i) {
+            sums.values[i % sums.values.size()] += stored[i];
+            sums.magnitudes[i % sums.values.size()] += std::abs(stored[i]);
+        }
+        EXPECT_TRUE(is_near(column_sum_.values(), sums,
+                            {other_dtype_, arithmetic_of(layout_.dtype), case_.batch * case_.m + 1}));
+    }
+
+    Layout layout_;
+    Case case_;
+    mezzo_dtype out_dtype_, other_dtype_;
+    std::vector<double> a_values_, b_values_, before_, bias_values_, mask_values_, sum_before_;
+    Surrounded a_, b_, out_, bias_, mask_, column_sum_;
+};
+
+CudaDevice &device() {
+    return cuda_device(require_device(test_device()));
+}
+
+/// Tensor cores may cut off where others round, and add slices of k as terms of their own.
+int64_t slack_of(const MatmulKernel &kernel) {
+    return kernel.unit == MatmulUnit::kTensorCore ? 3 : 1;
+}
+
+class MatmulKernels : public ::testing::TestWithParam<const MatmulKernel *> {
+  protected:
+    const MatmulKernel &kernel() const { return *GetParam(); }
+    Layout layout() const { return {kernel().dtype, kernel().tf32, kernel().a_transposed, kernel().b_transposed}; }
+
+    /// Runs a case, made to fit the kernel: its sizes no larger and its rows as aligned as the kernel wants them.
+    std::vector<std::vector<uint8_t>> check(Case c) const {
+        const int64_t unit = kernel().alignment / dtype_size(kernel().dtype);
+        const auto up = [&](int64_t size) { return (size + unit - 1) / unit * unit; };
+        if (kernel().a_transposed) c.m = up(c.m);
+        if (!kernel().a_transposed || kernel().b_transposed) c.k = up(c.k);
+        if (!kernel().b_transposed) c.n = up(c.n);
+        c.m = std::min(c.m, kernel().largest_m);
+        c.n = std::min(c.n, kernel().largest_n);
+        c.misalignment = up(c.misalignment);
+        SCOPED_TRACE(::testing::Message() << kernel().name << " " << c);
+        const Product product(layout(), c);
+        kernel().launch(device(), product.problem(), c.splits);
+        product.expect(slack_of(kernel()));
+        return product.bytes();
+    }
+
+    // Two tiles each way, neither of them whole.
+    int64_t m() const { return kernel().tile_m + kernel().tile_m / 2 + 1; }
+    int64_t n() const { return kernel().tile_n + kernel().tile_n / 2 + 3; }
+    int64_t k() const { return kernel().tile_k + 5; }
+};
+
+TEST_P(MatmulKernels, EachShape_MatchesOracle) {
+    for (const int64_t k : {int64_t{1}, int64_t{3}, int64_t{kernel().tile_k}, 3 * kernel().tile_k + int64_t{2}}) {
+        check({.m = 1, .n = 1, .k = k});
+        check({.m = 5, .n = 2, .k = k});
+        check({.m = m(), .n = n(), .k = k});
+        check({.m = kernel().tile_m, .n = kernel().tile_n, .k = k});
+    }
+}
+
+TEST_P(MatmulKernels, EachOption_MatchesOracle) {
+    for (const Options &options : {Options{.bias = true}, Options{.relu = true}, Options{.bias = true, .relu = true},
+                                   Options{.mask = true}, Options{.accumulate = true}, Options{.column_sum = true},
+                                   Options{.column_sum = true, .accumulate_sum = true}, kAll}) {
+        check({.m = m(), .n = n(), .k = k(), .options = options});
+    }
+}
+
+TEST_P(MatmulKernels, EachDTypeOfTheEpilogue_MatchesOracle) {
+    for (const bool wide_out : {false, true}) {
+        for (const bool wide_others : {false, true}) {
+            Options options = kAll;
+            options.wide_out = wide_out;
+            options.wide_others = wide_others;
+            check({.m = 6, .n = 10, .k = k(), .options = options});
+            check({.m = 6, .n = 7, .k = k(), .options = options});
+            check({.m = 6, .n = 12, .k = k(), .misalignment = 1, .options = options});
+        }
+    }
+}
+
+TEST_P(MatmulKernels, PartsOfK_MatchOracle) {
+    for (const int splits : {2, 5}) {
+        check({.m = m(), .n = n(), .k = 4 * kernel().tile_k + 3, .splits = splits});
+        check({.m = 9, .n = 13, .k = 5 * kernel().tile_k, .splits = splits, .options = kAll});
+    }
+    check({.m = 3, .n = 5, .k = 7, .splits = 9, .options = kAll}); // more parts than k has tiles
+}
+
+TEST_P(MatmulKernels, Batches_MatchOracle) {
+    check({.m = 10, .n = 7, .k = k(), .batch = 3, .options = kAll});
+    check({.m = 7, .n = 12, .k = k(), .batch = 3, .b_shared = true, .options = {.column_sum = true}});
+    check({.m = 5, .n = 6, .k = 3 * kernel().tile_k, .batch = 2, .splits = 2, .options = kAll});
+}
+
+TEST_P(MatmulKernels, Repeated_GivesTheSameBits) {
+    for (const int splits : {1, 3}) {
+        const Case c{.m = m(), .n = n(), .k = 3 * kernel().tile_k, .splits = splits, .options = kAll};
+        EXPECT_EQ(check(c), check(c));
+    }
+}
+
+/// One element of a, at the end of its row, is not finite; so is what is before the first row and after the last.
+TEST_P(MatmulKernels, InfAndNaN_StayInTheirRowAndAreFound) {
+    const int64_t unit = kernel().alignment / dtype_size(kernel().dtype);
+    const int64_t m = std::min<int64_t>(kernel().largest_m, 3 * unit),
+                  n = std::min<int64_t>(kernel().largest_n, 2 * unit);
+    const int64_t k = (kernel().tile_k + unit) / unit * unit;
+    for (const int splits : {1, 2}) {
+        for (const double special : {0.0, kInfinity, -kInfinity, std::nan("")}) {
+            for (const bool relu_too : {false, true}) {
+                SCOPED_TRACE(::testing::Message() << kernel().name << " " << special << " relu " << relu_too);
+                std::vector<double> a(static_cast<size_t>(m * k), 1);
+                if (special != 0) a[static_cast<size_t>(kernel().a_transposed ? (k - 1) * m : k - 1)] = special;
+                const Surrounded a_tensor(kernel().dtype, a);
+                const Surrounded b_tensor(kernel().dtype, std::vector<double>(static_cast<size_t>(k * n), 1));
+                const Surrounded out(kernel().dtype, std::vector<double>(static_cast<size_t>(m * n)));
+                const Surrounded found_inf(MEZZO_DTYPE_F32, {0});
+                kernel().launch(device(),
+                                {.m = m,
+                                 .n = n,
+                                 .k = k,
+                                 .dtype = kernel().dtype,
+                                 .a = a_tensor.data().data,
+                                 .b = b_tensor.data().data,
+                                 .a_transposed = kernel().a_transposed,
+                                 .b_transposed = kernel().b_transposed,
+                                 .out = out.data(),
+                                 .allow_tf32 = true,
+                                 .epilogue = {.relu = relu_too, .found_inf = found_inf.data().as<float>()}},
+                                splits);
+                std::vector<double> expected(static_cast<size_t>(m * n), static_cast<double>(k));
+                const double first_row = special == 0 ? static_cast<double>(k) : special;
+                std::fill_n(expected.begin(), n, relu_too ? relu(first_row) : first_row);
+                expected = rounded(expected, kernel().dtype);
+                EXPECT_TRUE(is_identical(out.values(), expected));
+                EXPECT_EQ(found_inf.values().front(), std::isfinite(expected.front()) ? 0 : 1);
+                EXPECT_TRUE(out.is_intact() && found_inf.is_intact());
+            }
+        }
+    }
+}
+
+/// The kernels that the device of the test can run; none in the CPU's run.
+std::vector<const MatmulKernel *> kernels_of_device() {
+    std::vector<const MatmulKernel *> kernels;
+    if (test_device().type != MEZZO_DEVICE_TYPE_CUDA) return kernels;
+    for (const MatmulKernel *kernel : matmul_kernels()) {
+        const CudaMachine &machine = device().machine();
+        if (kernel->oldest_arch <= machine.arch && kernel->shared_bytes <= machine.shared_max)
+            kernels.push_back(kernel);
+    }
+    return kernels;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, MatmulKernels, ::testing::ValuesIn(kernels_of_device()),
+                         [](const auto &kernel) { return std::string(kernel.param->name); });
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(MatmulKernels);
+
+/// Products as matmul() runs them, in every layout.
+class Matmul : public ::testing::TestWithParam<mezzo_dtype> {
+  protected:
+    static void check(const Layout &layout, const Case &c) {
+        SCOPED_TRACE(::testing::Message()
+                     << layout.a_transposed << layout.b_transposed << " tf32 " << layout.tf32 << " " << c);
+        const Product product(layout, c);
+        matmul(device(), product.problem());
+        constexpr int64_t kTensorCores = 3;
+        product.expect(dtype_is_half(layout.dtype) || layout.tf32 ? kTensorCores : 1);
+    }
+};
+
+TEST_P(Matmul, AnyProblem_MatchesOracle) {
+    for (const bool a_transposed : {false, true}) {
+        for (const bool b_transposed : {false, true}) {
+            const Layout layout{GetParam(), false, a_transposed, b_transposed};
+            for (const Case &c : std::vector<Case>{{.m = 1, .n = 1, .k = 1},
+                                                   {.m = 70, .n = 1, .k = 150},
+                                                   {.m = 1, .n = 70, .k = 150},
+                                                   {.m = 3, .n = 65, .k = 33},
+                                                   {.m = 65, .n = 4, .k = 33},
+                                                   {.m = 40, .n = 150, .k = 1},
+                                                   {.m = 64, .n = 72, .k = 96},
+                                                   {.m = 30, .n = 20, .k = 2000},
+                                                   {.m = 33, .n = 17, .k = 50, .batch = 3, .b_shared = true}}) {
+                check(layout, c);
+                Case with_options = c;
+                with_options.options = kAll;
+                with_options.misalignment = 1;
+                check(layout, with_options);
+            }
+        }
+    }
+}
+
+// For f16 the sums overflow when they are stored, in the others as they are made.
+TEST_P(Matmul, Overflow_IsFound) {
+    const mezzo_dtype dtype = GetParam();
+    const double factor = dtype == MEZZO_DTYPE_F16 ? 128 : dtype == MEZZO_DTYPE_F64 ? 0x1p511 : 0x1p63;
+    for (const double times : {1.0, 8.0}) {
+        for (const double before : {0.0, 1.0}) {
+            SCOPED_TRACE(::testing::Message() << times << " times, found_inf " << before);
+            const Surrounded a(dtype, std::vector<double>(30 * 2, factor));
+            const Surrounded b(dtype, std::vector<double>(2 * 20, factor * times));
+            const Surrounded out(dtype, std::vector<double>(30 * 20));
+            const Surrounded found_inf(MEZZO_DTYPE_F32, {before});
+            matmul(device(), {.m = 30,
+                              .n = 20,
+                              .k = 2,
+                              .dtype = dtype,
+                              .a = a.data().data,
+                              .b = b.data().data,
+                              .out = out.data(),
+                              .epilogue = {.found_inf = found_inf.data().as<float>()}});
+            const double expected = 2 * factor * factor * times;
+            const bool overflows = times > 1;
+            EXPECT_EQ(out.values(), std::vector<double>(30 * 20, overflows ? kInfinity : expected));
+            EXPECT_EQ(found_inf.values().front(), overflows ? 1 : before);
+        }
+    }
+}
+
+std::vector<mezzo_dtype> dtypes_of_device() {
+    return test_device().type == MEZZO_DEVICE_TYPE_CUDA ? kFloatingDTypes : std::vector<mezzo_dtype>();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Matmul, ::testing::ValuesIn(dtypes_of_device()));
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Matmul);
+
+} // namespace
+} // namespace mezzo::testing
