@@ -3,9 +3,7 @@
 // promise of a time.
 #include "cuda/matmul.h"
 
-#include "cuda/matmul_reduce.h"
 #include "cuda/matmul_tile.h"
-#include "device/launch.cuh"
 
 #include <algorithm>
 #include <array>
@@ -45,7 +43,6 @@ constexpr double kLaunchCycles = 3000; // what one more launch takes
 constexpr double kBlockCycles = 1200;  // from the start of a block to its first product
 constexpr double kBarrierCycles = 600; // and what the barriers at its start and end take, if it has any
 constexpr double kLoadCycles = 700;    // from a load of global memory to its data
-constexpr double kOverlapLoss = 0.1;   // of the shorter of arithmetic and memory, where both go on at once
 constexpr int64_t kRegisters = 65536;  // of a multiprocessor
 
 const ArchRates &rates_of(int arch) {
@@ -74,17 +71,6 @@ int64_t divide_up(int64_t a, int64_t b) {
 
 double as_double(int64_t value) {
     return static_cast<double>(value);
-}
-
-/// Parts that k really falls into when `splits` are asked for, each of whole tiles and none of them empty.
-struct Splits {
-    int64_t count;
-    int64_t k_each;
-};
-
-Splits split_k(int64_t k, int64_t splits, int64_t tile_k) {
-    const int64_t k_each = divide_up(divide_up(k, splits), tile_k) * tile_k;
-    return {divide_up(k, k_each), k_each};
 }
 
 int64_t tiles_of(const MatmulKernel &kernel, const MatmulProblem &problem) {
@@ -132,7 +118,7 @@ double overlapped(double a, double b) {
 }
 
 double estimate_cycles(const MatmulKernel &kernel, const MatmulProblem &problem, const CudaMachine &machine,
-                       const Splits &splits) {
+                       const SplitK &splits) {
     const ArchRates &rates = rates_of(machine.arch);
     const double element = as_double(dtype_size(problem.dtype));
     const double accumulator = problem.dtype == MEZZO_DTYPE_F64 ? 8 : 4;
@@ -165,31 +151,9 @@ double estimate_cycles(const MatmulKernel &kernel, const MatmulProblem &problem,
         const double partials = outputs * as_double(splits.count) * accumulator;
         const bool cached = partials < as_double(machine.l2_bytes);
         cycles += kLaunchCycles + 2 * partials / (cached ? machine.processors * rates.l2_bytes : dram);
+        if (problem.epilogue.column_sum) cycles += kLaunchCycles; // that tiles cannot make then
     }
     return cycles;
-}
-
-/// The largest number of bytes, at most 16, that is a power of two and divides `bytes`.
-int64_t alignment_of(int64_t bytes) {
-    constexpr int64_t kLargest = 16;
-    return std::min(kLargest, (bytes | kLargest) & -(bytes | kLargest));
-}
-
-int64_t alignment_of(const std::byte *pointer) {
-    return alignment_of(static_cast<int64_t>(reinterpret_cast<uintptr_t>(pointer)));
-}
-
-/// Elements that an access may take: `bytes` is the alignment of every row, `row` the elements in one.
-int vector_of(int64_t bytes, int64_t row, int64_t element) {
-    for (const int vector : {4, 2}) {
-        if (row % vector == 0 && bytes % std::min<int64_t>(16, vector * element) == 0) return vector;
-    }
-    return 1;
-}
-
-/// Bytes that the rows of a matrix are aligned to.
-int64_t rows_alignment(const std::byte *data, int64_t row, int64_t batch_stride, int64_t element) {
-    return std::min({alignment_of(data), alignment_of(row * element), alignment_of(batch_stride * element)});
 }
 
 } // namespace
@@ -208,12 +172,6 @@ std::span<const MatmulKernel *const> matmul_kernels() {
     return sorted;
 }
 
-int matmul_alignment(const MatmulProblem &p) {
-    const int64_t element = dtype_size(p.dtype);
-    return static_cast<int>(std::min(rows_alignment(p.a, p.a_transposed ? p.m : p.k, p.a_batch_stride, element),
-                                     rows_alignment(p.b, p.b_transposed ? p.k : p.n, p.b_batch_stride, element)));
-}
-
 bool can_run(const MatmulKernel &kernel, const MatmulProblem &problem, const CudaMachine &machine) {
     return kernel.dtype == problem.dtype && kernel.a_transposed == problem.a_transposed &&
            kernel.b_transposed == problem.b_transposed && (!kernel.tf32 || problem.allow_tf32) &&
@@ -229,7 +187,7 @@ MatmulChoice choose_matmul(const MatmulProblem &problem, const CudaMachine &mach
     MatmulChoice best{nullptr, 1};
     double best_cycles = 0;
     const auto consider = [&](const MatmulKernel &kernel, int64_t asked) {
-        const Splits splits = split_k(problem.k, asked, kernel.tile_k);
+        const SplitK splits = split_k(problem.k, asked, kernel.tile_k);
         const double cycles = estimate_cycles(kernel, problem, machine, splits);
         if (best.kernel != nullptr && cycles > best_cycles) return;
         if (best.kernel != nullptr && cycles == best_cycles && std::strcmp(kernel.name, best.kernel->name) >= 0) return;
@@ -251,96 +209,6 @@ MatmulChoice choose_matmul(const MatmulProblem &problem, const CudaMachine &mach
              dtype_name(problem.dtype), machine.arch / 10, machine.arch % 10);
     }
     return best;
-}
-
-EpilogueTensor epilogue_tensor(const TensorData &tensor, mezzo_dtype dtype, int64_t row, int64_t batch_stride) {
-    if (!tensor) return {};
-    const int64_t element = dtype_size(tensor.dtype);
-    return {tensor.data, tensor.dtype != dtype,
-            vector_of(rows_alignment(tensor.data, row, batch_stride, element), row, element)};
-}
-
-MatmulArguments tile_arguments(const MatmulProblem &p, int splits, const TileShape &shape) {
-    const int64_t element = dtype_size(p.dtype);
-    const int64_t a_row = p.a_transposed ? p.m : p.k;
-    const int64_t b_row = p.b_transposed ? p.k : p.n;
-    const Splits parts = split_k(p.k, splits, shape.k);
-    const int64_t mask_stride = p.m * p.n;
-    return {.m = p.m,
-            .n = p.n,
-            .k = p.k,
-            .a = p.a,
-            .b = p.b,
-            .a_transposed = p.a_transposed,
-            .b_transposed = p.b_transposed,
-            .a_vector = vector_of(rows_alignment(p.a, a_row, p.a_batch_stride, element), a_row, element),
-            .b_vector = vector_of(rows_alignment(p.b, b_row, p.b_batch_stride, element), b_row, element),
-            .a_batch_stride = p.a_batch_stride,
-            .b_batch_stride = p.b_batch_stride,
-            .tiles_m = divide_up(p.m, shape.m),
-            .tiles_n = divide_up(p.n, shape.n),
-            .splits = parts.count,
-            .k_per_split = parts.k_each,
-            .few_rows = shape.few_rows,
-            .epilogue = {.m = p.m,
-                         .n = p.n,
-                         .out = epilogue_tensor(p.out, p.dtype, p.n, p.out_batch_stride),
-                         .bias = epilogue_tensor(p.epilogue.bias, p.dtype, p.n, 0),
-                         .mask = epilogue_tensor(p.epilogue.mask, p.dtype, p.n, mask_stride),
-                         .out_batch_stride = p.out_batch_stride,
-                         .mask_batch_stride = mask_stride,
-                         .relu = p.epilogue.relu,
-                         .accumulate = p.epilogue.accumulate,
-                         .found_inf = p.epilogue.found_inf}};
-}
-
-void launch_tiles(CudaDevice &device, const MatmulProblem &problem, int splits, const TileShape &shape,
-                  void (*kernel)(MatmulArguments)) {
-    const MatmulEpilogue &epilogue = problem.epilogue;
-    MatmulArguments arguments = tile_arguments(problem, splits, shape);
-    const mezzo_dtype sum = problem.dtype == MEZZO_DTYPE_F64 ? MEZZO_DTYPE_F64 : MEZZO_DTYPE_F32;
-    const int64_t blocks = arguments.tiles_m * arguments.tiles_n * arguments.splits * problem.batch;
-    if (blocks > std::numeric_limits<int32_t>::max()) {
-        fail(MEZZO_STATUS_INVALID_ARGUMENT, "a product of %lld x %lld x %lld takes more than 2^31 - 1 blocks",
-             static_cast<long long>(problem.m), static_cast<long long>(problem.n), static_cast<long long>(problem.k));
-    }
-    const auto run = [&] {
-        launch(kernel, dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(shape.threads)),
-               static_cast<size_t>(shape.shared_bytes), device.stream(), arguments);
-    };
-
-    const bool sums_in_tiles = epilogue.column_sum && arguments.splits == 1 && shape.column_sums;
-    if (arguments.splits > 1) {
-        const EpilogueArguments finish = arguments.epilogue;
-        const int64_t outputs = problem.batch * problem.m * problem.n;
-        const Scratch<std::byte> partials(device.memory(), arguments.splits * outputs * dtype_size(sum));
-        arguments.epilogue = {.m = problem.m,
-                              .n = problem.n,
-                              .out = epilogue_tensor({partials.data(), sum, 0}, problem.dtype, problem.n, 0),
-                              .out_batch_stride = problem.m * problem.n,
-                              .out_split_stride = outputs};
-        run();
-        sum_parts(device, {problem.dtype, partials.data(), arguments.splits, problem.batch}, finish);
-    } else if (sums_in_tiles) {
-        const int64_t parts = problem.batch * arguments.tiles_m;
-        const Scratch<std::byte> partials(device.memory(), parts * problem.n * dtype_size(sum));
-        arguments.epilogue.column_partials = partials.data();
-        run();
-        sum_column_parts(device, problem.dtype, partials.data(), parts, epilogue.column_sum, problem.n,
-                         epilogue.accumulate_sum);
-    } else {
-        run();
-    }
-    if (epilogue.column_sum && !sums_in_tiles) {
-        pass_columns(device, {.dtype = problem.dtype,
-                              .batch = problem.batch,
-                              .rows = problem.m,
-                              .columns = problem.n,
-                              .from_batch_stride = problem.out_batch_stride,
-                              .from = problem.out,
-                              .column_sum = epilogue.column_sum,
-                              .accumulate_sum = epilogue.accumulate_sum});
-    }
 }
 
 namespace {

@@ -95,7 +95,7 @@ class OperandSource {
     __device__ __forceinline__ const T *from(unsigned copy) const {
         const unsigned rows = Copies::row(threadIdx.x, copy) - Copies::row(threadIdx.x, 0);
         const unsigned bytes = Copies::byte(threadIdx.x, copy) - Copies::byte(threadIdx.x, 0);
-        return reinterpret_cast<const T *>(from_ + int64_t{rows} * pitch_ + bytes);
+        return reinterpret_cast<const T *>(from_ + static_cast<int64_t>(rows) * pitch_ + bytes);
     }
 
     /// Elements of the matrix from there to the end of the tile's row, none when 0 or less. Of k, `k_left` are left.
@@ -131,15 +131,15 @@ using BSource = OperandSource<typename Types::BTile, Types::Shape::kThreads, Typ
 
 template <class Types>
 __device__ __forceinline__ ASource<Types> a_source(const MatmulArguments &arguments, const MatmulTile &tile) {
-    const int64_t batch = tile.batch * arguments.a_batch_stride * int64_t{sizeof(typename Types::T)};
-    return {arguments.a + batch, arguments.m,       arguments.k, tile.tile_m * Types::Shape::kM,
+    const int64_t batch = int64_t{tile.batch} * arguments.a_batch_stride * int64_t{sizeof(typename Types::T)};
+    return {arguments.a + batch, arguments.m,       arguments.k, int64_t{tile.tile_m} * Types::Shape::kM,
             tile.k_begin,        arguments.a_vector};
 }
 
 template <class Types>
 __device__ __forceinline__ BSource<Types> b_source(const MatmulArguments &arguments, const MatmulTile &tile) {
-    const int64_t batch = tile.batch * arguments.b_batch_stride * int64_t{sizeof(typename Types::T)};
-    return {arguments.b + batch, arguments.n,       arguments.k, tile.tile_n * Types::Shape::kN,
+    const int64_t batch = int64_t{tile.batch} * arguments.b_batch_stride * int64_t{sizeof(typename Types::T)};
+    return {arguments.b + batch, arguments.n,       arguments.k, int64_t{tile.tile_n} * Types::Shape::kN,
             tile.k_begin,        arguments.b_vector};
 }
 
@@ -164,10 +164,12 @@ __device__ __forceinline__ typename Types::Warp make_warp() {
     return {warp / Types::Shape::kWarpsN * Types::kWarpRows, warp % Types::Shape::kWarpsN * Types::kWarpColumns};
 }
 
-/// Hands the sums to the epilogue, through the shared memory that the tiles were in.
+/// Hands the sums to the epilogue, through the shared memory that the tiles were in. The tile is worked out again,
+/// since the main loop has no registers left to keep it in.
 template <class Types>
-__device__ __forceinline__ void finish_tile(const MatmulArguments &arguments, const MatmulTile &tile,
-                                            const typename Types::Warp &warp, std::byte *shared) {
+__device__ __forceinline__ void finish_tile(const MatmulArguments &arguments, const typename Types::Warp &warp,
+                                            std::byte *shared) {
+    const MatmulTile tile = tile_of_block(arguments, ptx::block_index());
     float *const staging = reinterpret_cast<float *>(shared);
     typename Types::Epilogue epilogue(arguments, tile, static_cast<int>(Types::Shape::kM), staging);
     for (unsigned first = 0; first < Types::Shape::kM; first += Types::kStagedRows) {

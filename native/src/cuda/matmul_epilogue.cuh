@@ -6,19 +6,8 @@
 // adjacent quads reads and writes whole lines. Options are branches that all threads take alike: next to the loads and
 // stores of a tile they cost nothing, and there is one kernel where there would be 64.
 //
-// A kernel comes here in one of two ways:
-// - its threads hold quads (SIMT): EpilogueThread::quad() for each, vote(), then add_thread_columns();
-// - its threads hold the fragments of tensor cores: they write rows of accumulators into shared memory, laid out as
-//   StagedEpilogue says, which does the rest:
-//
-//       StagedEpilogue<T, kThreads, kTileN> epilogue(arguments, tile, kTileM, staging);
-//       for (int row = 0; row < kTileM; row += kRows) {
-//           __syncthreads();  // the pipeline, or the rows before, are done with shared memory
-//           ... staging[(i - row) * StagedEpilogue<...>::kStride + j] = accumulator (i, j)
-//           __syncthreads();
-//           epilogue.store(row, kRows);
-//       }
-//       epilogue.finish();
+// Here is the form for threads that hold quads: EpilogueThread::quad() for each, then vote(), then store_column_sums().
+// Tensor cores' fragments become quads by way of shared memory, in matmul_store.cuh.
 //
 // Split k: every part stores its raw sums, [splits, batch, m, n] accumulators, and a second kernel adds them in order
 // and applies the epilogue. The alternative, that the last block to arrive at a tile adds them, saves a launch of about
@@ -231,101 +220,13 @@ template <class Sum, int kThreads, int kRows, int kColumns>
 __device__ __forceinline__ void store_column_sums(const EpilogueArguments &arguments, const MatmulArguments &matmul,
                                                   const MatmulTile &tile, const Sum *shared) {
     Sum *to = reinterpret_cast<Sum *>(arguments.column_partials) +
-              (tile.batch * matmul.tiles_m + tile.tile_m) * arguments.n + tile.tile_n * kColumns;
-    const int64_t columns = arguments.n - tile.tile_n * kColumns;
+              (int64_t{tile.batch} * matmul.tiles_m + tile.tile_m) * arguments.n + int64_t{tile.tile_n} * kColumns;
+    const int64_t columns = arguments.n - int64_t{tile.tile_n} * kColumns;
     for (int column = static_cast<int>(threadIdx.x); column < kColumns && column < columns; column += kThreads) {
         Sum sum = shared[column];
         for (int row = 1; row < kRows; ++row) sum += shared[row * kColumns + column];
         to[column] = sum;
     }
 }
-
-/// The epilogue of a tile whose accumulators go through shared memory, some rows at a time. T is the type of the
-/// product's elements, kThreads those of the block, all of which call every function; kColumns the tile's.
-template <class T, int kThreads, int kColumns>
-class StagedEpilogue {
-    static_assert(kColumns % kQuad == 0 && kThreads % kWarpSize == 0);
-
-  public:
-    using Sum = Arithmetic<T>;
-
-    /// Elements from one staged row to the next. Writing m16n8 fragments as pairs, and reading quads, meets no bank
-    /// twice.
-    static constexpr int kStride = kColumns + 8;
-
-    /// Shared memory for `rows` staged rows; finish() needs kSumRows of them.
-    static constexpr int64_t bytes(int rows) { return int64_t{rows} * kStride * static_cast<int64_t>(sizeof(Sum)); }
-
-  private:
-    static constexpr int kQuads = kColumns / kQuad;                               // of a row
-    static constexpr int kRowsAtOnce = kThreads < kQuads ? 1 : kThreads / kQuads; // that the block stores
-    static constexpr int kQuadsOfThread = kThreads < kQuads ? (kQuads + kThreads - 1) / kThreads : 1;
-
-  public:
-    static constexpr int kSumRows = kRowsAtOnce;
-
-    /// `staging`: shared memory, aligned to 16 bytes.
-    __device__ __forceinline__ StagedEpilogue(const MatmulArguments &arguments, const MatmulTile &tile, int tile_rows,
-                                              Sum *staging)
-        : arguments_(arguments),
-          tile_(tile),
-          first_row_(tile.tile_m * tile_rows),
-          first_column_(tile.tile_n * kColumns),
-          staging_(staging),
-          thread_(arguments.epilogue, tile.batch, tile.split) {}
-
-    /// Finishes and stores rows [first, first + rows) of the tile, the first of which is staging's first.
-    __device__ __forceinline__ void store(int first, int rows) {
-        if (!works()) return;
-        for (int row = thread_row(); row < rows; row += kRowsAtOnce) {
-            MEZZO_UNROLL
-            for (int q = 0; q < kQuadsOfThread; ++q) {
-                const int column = quad_column(q);
-                if (column >= kColumns) continue;
-                Sum x[kQuad];
-                epilogue_detail::load_pack<4>(x, staging_ + row * kStride + column);
-                thread_.quad(first_row_ + first + row, first_column_ + column, x);
-                MEZZO_UNROLL
-                for (int i = 0; i < kQuad; ++i) sums_[q][i] += x[i];
-            }
-        }
-    }
-
-    /// After the last row: the vote on Inf and NaN and the sums of columns, for which staging is used once more.
-    __device__ __forceinline__ void finish() {
-        thread_.vote();
-        if (arguments_.epilogue.column_partials == nullptr) return;
-        __syncthreads();
-        if (works()) {
-            MEZZO_UNROLL
-            for (int q = 0; q < kQuadsOfThread; ++q) {
-                const int column = quad_column(q);
-                if (column < kColumns)
-                    epilogue_detail::store_pack<4>(staging_ + thread_row() * kColumns + column, sums_[q]);
-            }
-        }
-        __syncthreads();
-        store_column_sums<Sum, kThreads, kRowsAtOnce, kColumns>(arguments_.epilogue, arguments_, tile_, staging_);
-    }
-
-  private:
-    __device__ __forceinline__ static int thread_row() {
-        return kThreads < kQuads ? 0 : static_cast<int>(threadIdx.x) / kQuads;
-    }
-    __device__ __forceinline__ static int quad_column(int q) {
-        const int thread = static_cast<int>(threadIdx.x);
-        return kQuad * (kThreads < kQuads ? thread + q * kThreads : thread % kQuads);
-    }
-    /// False for the threads that are left over where kQuads does not divide kThreads.
-    __device__ __forceinline__ static bool works() { return thread_row() < kRowsAtOnce; }
-
-    const MatmulArguments &arguments_;
-    const MatmulTile &tile_;
-    int64_t first_row_;
-    int64_t first_column_;
-    Sum *staging_;
-    EpilogueThread<T> thread_;
-    Sum sums_[kQuadsOfThread][kQuad] = {};
-};
 
 } // namespace mezzo

@@ -154,9 +154,11 @@ __device__ __forceinline__ void multiply_panels(Sum (&sums)[Tile::kRows][Tile::k
 }
 
 /// Finishes the tile. The rows are taken one at a time, and the sums move up, so that there is one copy of the code.
+/// The tile is worked out again, since the main loop has no registers left to keep it in.
 template <class Tile, class Sum = typename Tile::Sum>
-__device__ __forceinline__ void finish_tile(const MatmulArguments &a, const MatmulTile &tile,
-                                            Sum (&sums)[Tile::kRows][Tile::kColumns], Sum *shared) {
+__device__ __forceinline__ void finish_tile(const MatmulArguments &a, Sum (&sums)[Tile::kRows][Tile::kColumns],
+                                            Sum *shared) {
+    const MatmulTile tile = tile_of_block(a, ptx::block_index());
     constexpr int kQuadsA = Tile::kRows / kQuad, kQuadsB = Tile::kColumns / kQuad;
     const int x = static_cast<int>(threadIdx.x) % Tile::kThreadsX;
     const int y = static_cast<int>(threadIdx.x) / Tile::kThreadsX;
@@ -164,10 +166,10 @@ __device__ __forceinline__ void finish_tile(const MatmulArguments &a, const Matm
     Sum column_sums[kQuadsB][kQuad] = {};
     MEZZO_NO_UNROLL
     for (int i = 0; i < Tile::kRows; ++i) {
-        const int64_t row = tile.tile_m * Tile::kM + i / kQuad * (Tile::kM / kQuadsA) + y * kQuad + i % kQuad;
+        const int64_t row = int64_t{tile.tile_m} * Tile::kM + i / kQuad * (Tile::kM / kQuadsA) + y * kQuad + i % kQuad;
         MEZZO_UNROLL
         for (int q = 0; q < kQuadsB; ++q) {
-            const int64_t column = tile.tile_n * Tile::kN + q * (Tile::kN / kQuadsB) + x * kQuad;
+            const int64_t column = int64_t{tile.tile_n} * Tile::kN + q * (Tile::kN / kQuadsB) + x * kQuad;
             Sum quad[kQuad];
             MEZZO_UNROLL
             for (int j = 0; j < kQuad; ++j) quad[j] = sums[0][q * kQuad + j];
@@ -199,10 +201,12 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kResident) matmul_simt_k
     using Sum = typename Tile::Sum;
     MEZZO_DYNAMIC_SHARED(Sum, shared); // [kStages][kStage]
     const MatmulTile tile = tile_of_block(a, blockIdx.x);
-    const T *a_data = reinterpret_cast<const T *>(a.a) + tile.batch * a.a_batch_stride;
-    const T *b_data = reinterpret_cast<const T *>(a.b) + tile.batch * a.b_batch_stride;
-    typename Tile::PanelA panel_a(a_data, a.a_transposed, a.a_vector, a.m, tile.tile_m * Tile::kM, a.k, tile.k_begin);
-    typename Tile::PanelB panel_b(b_data, !a.b_transposed, a.b_vector, a.n, tile.tile_n * Tile::kN, a.k, tile.k_begin);
+    const T *a_data = reinterpret_cast<const T *>(a.a) + int64_t{tile.batch} * a.a_batch_stride;
+    const T *b_data = reinterpret_cast<const T *>(a.b) + int64_t{tile.batch} * a.b_batch_stride;
+    typename Tile::PanelA panel_a(a_data, a.a_transposed, a.a_vector, a.m, int64_t{tile.tile_m} * Tile::kM, a.k,
+                                  tile.k_begin);
+    typename Tile::PanelB panel_b(b_data, !a.b_transposed, a.b_vector, a.n, int64_t{tile.tile_n} * Tile::kN, a.k,
+                                  tile.k_begin);
 
     Sum sums[Tile::kRows][Tile::kColumns] = {};
     int64_t k_left = tile.k_end - tile.k_begin;
@@ -225,7 +229,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kResident) matmul_simt_k
         next = done;
     }
     multiply_panels<Tile>(sums, current, current + Tile::PanelA::kElements);
-    finish_tile<Tile>(a, tile, sums, shared);
+    finish_tile<Tile>(a, sums, shared);
 }
 
 template <class Tile>
@@ -257,7 +261,8 @@ constexpr MatmulKernel simt_kernel() {
             .unit = MatmulUnit::kFma};
 }
 
-/// A kernel in its four layouts, which are one to the compiler. No std::array: nvcc 12.4 fails on its initializer.
+/// A kernel in its four layouts, which are one to the compiler. A C array, since nvcc 12.4 fails on the initializer of
+/// a std::array of these.
 template <class Tile>
 constexpr MatmulKernel kSimtKernels[] = {simt_kernel<Tile, false, false>(), simt_kernel<Tile, false, true>(),
                                          simt_kernel<Tile, true, false>(), simt_kernel<Tile, true, true>()};
@@ -269,7 +274,7 @@ const std::array<MatmulFamily, 10> families{
     MatmulFamily(kSimtKernels<SimtTile<float, 128, 32, 16, 8, 4, 4>>), // many rows of few features
     MatmulFamily(kSimtKernels<SimtTile<float, 64, 64, 16, 8, 4, 4>>),
     MatmulFamily(kSimtKernels<SimtTile<float, 32, 32, 32, 4, 4, 8>>),
-    MatmulFamily(kSimtKernels<SimtTile<double, 64, 64, 8, 8, 4, 4>>),
+    MatmulFamily(kSimtKernels<SimtTile<double, 64, 64, 8, 8, 4, 3>>),
     MatmulFamily(kSimtKernels<SimtTile<double, 32, 32, 16, 4, 4, 8>>),
     MatmulFamily(kSimtKernels<SimtTile<Half, 64, 64, 16, 8, 4, 4>>),
     MatmulFamily(kSimtKernels<SimtTile<Half, 32, 32, 32, 4, 4, 8>>),

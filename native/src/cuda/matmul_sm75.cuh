@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(Types::Shape::kThreads, Types::Shape::kBlocks)
             warp.multiply(slice % 2);
         }
     }
-    finish_tile<Types>(arguments, tile, warp, shared);
+    finish_tile<Types>(arguments, warp, shared);
 }
 
 template <Layout kLayout, class Shape, unsigned kCopyBytes>
@@ -111,7 +111,7 @@ constexpr MatmulKernel sm75_kernel() {
 /// The kernels of one layout.
 template <Layout kLayout>
 inline constexpr std::array kSm75Kernels{
-    sm75_kernel<kLayout, BlockShape<128, 128, 32, 2, 2, 2, 2>, 16>(),
+    sm75_kernel<kLayout, BlockShape<128, 128, 32, 4, 2, 2, 1>, 16>(),
     sm75_kernel<kLayout, BlockShape<64, 64, 32, 2, 2, 2, 4>, 16>(),
     sm75_kernel<kLayout, BlockShape<64, 64, 32, 2, 2, 2, 4>, 4>(),
 };

@@ -88,7 +88,7 @@ __global__ void __launch_bounds__(Types::Shape::kThreads, Types::Shape::kBlocks)
             warp.multiply(slice % 2);
         }
     }
-    finish_tile<Types>(arguments, tile, warp, shared);
+    finish_tile<Types>(arguments, warp, shared);
 #endif
 }
 
@@ -106,7 +106,7 @@ inline constexpr std::array kSm80Kernels{
     sm80_kernel<HalfMma<T>, kLayout, BlockShape<128, 128, 32, 2, 2, 3, 2>, 16>(),
     sm80_kernel<HalfMma<T>, kLayout, BlockShape<128, 128, 32, 2, 2, 3, 2>, 4>(),
     sm80_kernel<HalfMma<T>, kLayout, BlockShape<64, 160, 32, 2, 2, 3, 3>, 16>(),
-    sm80_kernel<HalfMma<T>, kLayout, BlockShape<64, 160, 32, 2, 2, 3, 3>, 4>(),
+    sm80_kernel<HalfMma<T>, kLayout, BlockShape<64, 160, 32, 2, 2, 3, 2>, 4>(),
     sm80_kernel<HalfMma<T>, kLayout, BlockShape<64, 64, 64, 2, 2, 3, 4>, 16>(),
     sm80_kernel<HalfMma<T>, kLayout, BlockShape<64, 64, 64, 2, 2, 3, 4>, 4>(),
 };

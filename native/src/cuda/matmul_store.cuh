@@ -1,8 +1,19 @@
 // SPDX-License-Identifier: MIT
-// The epilogue of tensor-core tiles: what StagedEpilogue of matmul_epilogue.cuh does, with the same interface and the
-// same bits, for kernels whose whole work is a few steps of k, where an epilogue of 100 instructions for a quad would
-// take longer than the products. A thread stays in the columns of its quad, so that bounds, bias and the kinds of
-// access are settled once, and takes four rows at a time, so that their loads and stores overlap.
+// The epilogue of tensor-core tiles. Their fragments are pairs of two rows, so they go through shared memory, some rows
+// of the tile at a time, and come back as quads that lie side by side: a warp then reads and writes whole lines.
+//
+//     TileEpilogue<T, kThreads, kTileN> epilogue(arguments, tile, kTileM, staging);
+//     for (int first = 0; first < kTileM; first += kRows) {
+//         __syncthreads();  // the pipeline, or the rows before, are done with shared memory
+//         ... staging[(i - first) * TileEpilogue<...>::kStride + j] = accumulator (i, j)
+//         __syncthreads();
+//         epilogue.store<kRows>(first);
+//     }
+//     epilogue.finish();
+//
+// Products of a few steps of k are as short as their epilogue, so it is written for few instructions: a thread stays in
+// the columns of its quad, where bounds, bias and the width of accesses are settled once, and takes four rows at a
+// time, so that their loads and stores overlap. Formulas, order and rounding are those of EpilogueThread::quad().
 #pragma once
 
 #include "cuda/matmul_epilogue.cuh"
@@ -88,15 +99,15 @@ class TileEpilogue {
     __device__ __forceinline__ TileEpilogue(const MatmulArguments &arguments, const MatmulTile &tile, int tile_rows,
                                             Sum *staging)
         : arguments_(arguments), epilogue_(arguments.epilogue), tile_(tile), staging_(staging) {
-        const int64_t first_row = tile.tile_m * tile_rows;
-        const int64_t column = tile.tile_n * kColumns + quad_ * kQuad;
+        const int64_t first_row = int64_t{tile.tile_m} * tile_rows;
+        const int64_t column = int64_t{tile.tile_n} * kColumns + quad_ * kQuad;
         rows_ = static_cast<int>(epilogue_.m - first_row < tile_rows ? epilogue_.m - first_row : tile_rows);
         // 0 for the threads that are left over where kQuads does not divide kThreads.
         const int64_t left = row_ < kRowsAtOnce ? epilogue_.n - column : 0;
         count_ = static_cast<int>(left < kQuad ? left : kQuad);
         first_ = (first_row + row_) * epilogue_.n + column;
-        out_ = tile.batch * epilogue_.out_batch_stride + tile.split * epilogue_.out_split_stride;
-        mask_ = tile.batch * epilogue_.mask_batch_stride;
+        out_ = int64_t{tile.batch} * epilogue_.out_batch_stride + int64_t{tile.split} * epilogue_.out_split_stride;
+        mask_ = int64_t{tile.batch} * epilogue_.mask_batch_stride;
         vector_ = epilogue_.out.vector;
         if (epilogue_.mask && epilogue_.mask.vector < vector_) vector_ = epilogue_.mask.vector;
         if (epilogue_.bias && count_ > 0) {

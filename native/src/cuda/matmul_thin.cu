@@ -21,6 +21,7 @@ namespace mezzo {
 namespace {
 
 constexpr int kThreads = 256;
+constexpr int kResident = 2; // blocks of a multiprocessor; left to itself the compiler spills in order to fit three
 
 __device__ __forceinline__ float multiply_add(float a, float b, float c) {
     return fmaf(a, b, c);
@@ -41,8 +42,8 @@ struct ThinOperands {
     int few_size;
 
     __device__ __forceinline__ ThinOperands(const MatmulArguments &a, const MatmulTile &tile) {
-        const T *left = reinterpret_cast<const T *>(a.a) + tile.batch * a.a_batch_stride;
-        const T *right = reinterpret_cast<const T *>(a.b) + tile.batch * a.b_batch_stride;
+        const T *left = reinterpret_cast<const T *>(a.a) + int64_t{tile.batch} * a.a_batch_stride;
+        const T *right = reinterpret_cast<const T *>(a.b) + int64_t{tile.batch} * a.b_batch_stride;
         long_data = a.few_rows ? right : left;
         long_vector = a.few_rows ? a.b_vector : a.a_vector;
         long_size = a.few_rows ? a.n : a.m;
@@ -67,13 +68,13 @@ constexpr int kDotDepth = kWarpSize * kQuad;
 static_assert(kDotRows == kQuad, "a warp's rows are a quad of out when few_rows");
 
 template <class T, int kFew>
-__global__ void __launch_bounds__(kThreads) matmul_thin_dot_kernel(MatmulArguments a) {
+__global__ void __launch_bounds__(kThreads, kResident) matmul_thin_dot_kernel(MatmulArguments a) {
     using Sum = Arithmetic<T>;
     const MatmulTile tile = tile_of_block(a, blockIdx.x);
     const ThinOperands<T> operands(a, tile);
     const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-    const int64_t first =
-        (a.few_rows ? tile.tile_n : tile.tile_m) * kDotLong + static_cast<int>(threadIdx.x) / kWarpSize * kDotRows;
+    const int64_t first = int64_t{a.few_rows ? tile.tile_n : tile.tile_m} * kDotLong +
+                          static_cast<int>(threadIdx.x) / kWarpSize * kDotRows;
     const T *rows = operands.long_data + first * a.k;
 
     Sum sums[kDotRows][kFew] = {};
@@ -153,7 +154,7 @@ __global__ void __launch_bounds__(kThreads) matmul_thin_columns_kernel(MatmulArg
     const int thread = static_cast<int>(threadIdx.x);
     const int lane = thread / kColumnQuads;
     const int column = thread % kColumnQuads * kQuad;
-    const int64_t first = (a.few_rows ? tile.tile_n : tile.tile_m) * kColumnsLong;
+    const int64_t first = int64_t{a.few_rows ? tile.tile_n : tile.tile_m} * kColumnsLong;
     const int64_t left = operands.long_size - first - column;
     const int count = static_cast<int>(left < 0 ? 0 : left < kQuad ? left : kQuad);
     const T *from = operands.long_data + first + column;
@@ -259,8 +260,9 @@ constexpr MatmulKernel thin_kernel() {
             .largest_n = kForm.few_rows ? kAny : kFew};
 }
 
+/// A C array, since nvcc 12.4 fails on the initializer of a std::array of these.
 template <class T, int kFew>
-constexpr std::array<MatmulKernel, 8> kThinKernels = {
+constexpr MatmulKernel kThinKernels[] = {
     thin_kernel<T, ThinForm{true, false}, kFew, false>(),  thin_kernel<T, ThinForm{true, false}, kFew, true>(),
     thin_kernel<T, ThinForm{true, true}, kFew, false>(),   thin_kernel<T, ThinForm{true, true}, kFew, true>(),
     thin_kernel<T, ThinForm{false, false}, kFew, false>(), thin_kernel<T, ThinForm{false, false}, kFew, true>(),

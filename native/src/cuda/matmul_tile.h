@@ -50,34 +50,44 @@ struct MatmulArguments {
 
 /// What one block computes. `first_row` and `first_column` may be followed by fewer than a tile's.
 struct MatmulTile {
-    int64_t batch, split;
-    int64_t tile_m, tile_n;
+    int32_t batch, split; // 32 bits, since kernels keep these in registers beside their sums
+    int32_t tile_m, tile_n;
     int64_t k_begin, k_end;
 };
 
 /// Tile rows that a group of blocks works on together, so that a wave reads few different panels of a and b.
-inline constexpr int64_t kTileGroup = 8;
+inline constexpr uint32_t kTileGroup = 8;
 
 /// The tile of block `index`. The order is: tiles in groups of kTileGroup rows, column by column; parts of k; batch.
-MEZZO_HOST_DEVICE MatmulTile tile_of_block(const MatmulArguments &arguments, int64_t index) {
-    const int64_t tiles = arguments.tiles_m * arguments.tiles_n;
-    const int64_t tile = index % tiles;
-    const int64_t part = index / tiles;
-    const int64_t group_tiles = kTileGroup * arguments.tiles_n;
-    const int64_t group = tile / group_tiles;
-    const int64_t in_group = tile % group_tiles;
-    const int64_t rows_left = arguments.tiles_m - group * kTileGroup;
-    const int64_t group_rows = rows_left < kTileGroup ? rows_left : kTileGroup;
-    const int64_t split = part % arguments.splits;
+/// launch_tiles() has seen to it that blocks can be counted in 31 bits, whose divisions are the shorter.
+MEZZO_HOST_DEVICE MatmulTile tile_of_block(const MatmulArguments &arguments, uint32_t index) {
+    const auto tiles_m = static_cast<uint32_t>(arguments.tiles_m);
+    const auto tiles_n = static_cast<uint32_t>(arguments.tiles_n);
+    const auto splits = static_cast<uint32_t>(arguments.splits);
+    const uint32_t part = index / (tiles_m * tiles_n);
+    const uint32_t tile = index % (tiles_m * tiles_n);
+    const uint32_t group_tiles = (tiles_m < kTileGroup ? tiles_m : kTileGroup) * tiles_n;
+    const uint32_t group = tile / group_tiles;
+    const uint32_t in_group = tile % group_tiles;
+    const uint32_t rows_left = tiles_m - group * kTileGroup;
+    const uint32_t group_rows = rows_left < kTileGroup ? rows_left : kTileGroup;
+    const uint32_t split = part % splits;
     const int64_t k_begin = split * arguments.k_per_split;
     const int64_t k_left = arguments.k - k_begin;
-    return {.batch = part / arguments.splits,
-            .split = split,
-            .tile_m = group * kTileGroup + in_group % group_rows,
-            .tile_n = in_group / group_rows,
+    return {.batch = static_cast<int32_t>(part / splits),
+            .split = static_cast<int32_t>(split),
+            .tile_m = static_cast<int32_t>(group * kTileGroup + in_group % group_rows),
+            .tile_n = static_cast<int32_t>(in_group / group_rows),
             .k_begin = k_begin,
             .k_end = k_begin + (k_left < arguments.k_per_split ? k_left : arguments.k_per_split)};
 }
+
+/// Parts that k falls into, each of whole tiles and none of them empty, so at most as many as were asked for. Pure.
+struct SplitK {
+    int64_t count;
+    int64_t k_each;
+};
+SplitK split_k(int64_t k, int64_t splits, int64_t tile_k);
 
 /// The block of a kernel of tiles.
 struct TileShape {

@@ -266,6 +266,15 @@ __device__ __forceinline__ void store_vector(Vector *address, const Vector &valu
                  : "memory");
 }
 
+// ---- Registers.
+
+/// blockIdx.x, read anew: what is computed from it is not the same to the compiler as what was computed before.
+__device__ __forceinline__ unsigned block_index() {
+    unsigned index;
+    asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(index));
+    return index;
+}
+
 } // namespace mezzo::ptx
 
 #endif

@@ -211,7 +211,7 @@ TEST(MatmulTile, Blocks_TakeEachTilePartAndMemberOnce) {
         const int64_t blocks = arguments.tiles_m * arguments.tiles_n * arguments.splits * batch;
         std::set<std::tuple<int64_t, int64_t, int64_t, int64_t>> seen;
         for (int64_t block = 0; block < blocks; ++block) {
-            const MatmulTile tile = tile_of_block(arguments, block);
+            const MatmulTile tile = tile_of_block(arguments, static_cast<uint32_t>(block));
             EXPECT_TRUE(seen.emplace(tile.batch, tile.split, tile.tile_m, tile.tile_n).second);
             EXPECT_LT(tile.batch, batch);
             EXPECT_LT(tile.split, arguments.splits);
@@ -222,6 +222,20 @@ TEST(MatmulTile, Blocks_TakeEachTilePartAndMemberOnce) {
             EXPECT_EQ(tile.k_end, std::min(k, tile.k_begin + arguments.k_per_split));
         }
         EXPECT_GE(arguments.splits * arguments.k_per_split, k);
+    }
+}
+
+TEST(MatmulTile, Blocks_CountUpTo31Bits) {
+    constexpr int64_t kTiles = (int64_t{1} << 31) - 1;
+    for (const auto &[tiles_m, tiles_n] :
+         std::vector<std::array<int64_t, 2>>{{kTiles, 1}, {1, kTiles}, {7, kTiles / 7}}) {
+        const MatmulProblem problem = problem_of(MEZZO_DTYPE_F32, 16 * tiles_m, 8 * tiles_n, 4);
+        const MatmulArguments arguments =
+            tile_arguments(problem, 1, {.m = 16, .n = 8, .k = 4, .threads = 32, .shared_bytes = 0});
+        const MatmulTile last = tile_of_block(arguments, static_cast<uint32_t>(tiles_m * tiles_n - 1));
+        EXPECT_EQ(last.tile_m, tiles_m - 1);
+        EXPECT_EQ(last.tile_n, tiles_n - 1);
+        EXPECT_EQ(last.batch, 0);
     }
 }
 

@@ -60,6 +60,7 @@ void FiberPool::make_fiber() {
 void FiberPool::start(int index) {
     Fiber &fiber = fibers_[index];
     fiber_body = body_;
+    sanitizer::discard_stack(fiber.fake_stack, fiber.stack_bottom, kStackBytes);
     sanitizer::permit(fiber.stack_bottom, kStackBytes);
     const size_t colour = static_cast<size_t>(index) % (kPageBytes / kColourBytes) * kColourBytes;
     char *top = static_cast<char *>(const_cast<void *>(fiber.stack_bottom)) + kStackBytes - colour;

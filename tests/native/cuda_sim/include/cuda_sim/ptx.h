@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/convert.h"
+#include "cuda_sim/index.h"
 #include "cuda_sim/thread.h"
 
 #include <cstdint>
@@ -139,6 +140,10 @@ template <class Vector>
 void store_vector(Vector *address, const Vector &value) {
     static_assert(sizeof(Vector) == 16 && std::is_trivially_copyable_v<Vector>);
     *address = value;
+}
+
+inline unsigned block_index() {
+    return blockIdx.x;
 }
 
 } // namespace mezzo::ptx
