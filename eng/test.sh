@@ -36,20 +36,21 @@ for project in Mezzo.Tests Mezzo.Cli.Tests; do
         --logger "trx;LogFileName=$project.trx" --results-directory "$results_dir"
 done
 
-# The same suites on cuda:0, which the simulated device provides. Each run has another schedule of threads; the
-# seed of one that fails is printed, and repeats it as MEZZO_SIM_SEED. Fresh memory is NaN.
+# The same suites on cuda:0, which the simulated device provides. Each run has another schedule of threads, which
+# MEZZO_SIM_SEED repeats. Fresh memory is NaN.
 export MEZZO_POISON_MEMORY=1
-say 'Tests: native on the simulated CUDA device'
+export MEZZO_SIM_SEED=${MEZZO_SIM_SEED-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
+say "Tests: native on the simulated CUDA device, MEZZO_SIM_SEED=$MEZZO_SIM_SEED"
 suite_of native-cuda.xml env MEZZO_TEST_DEVICE=cuda:0 build/cuda-sim/mezzo_native_tests --gtest_brief=1 \
     --gtest_filter='-*OnCpu.*' --gtest_output="xml:$results_dir/native-cuda.xml"
 
 for project in Mezzo.Tests Mezzo.Cli.Tests; do
-    say "Tests: $project on the simulated CUDA device"
+    say "Tests: $project on the simulated CUDA device, MEZZO_SIM_SEED=$MEZZO_SIM_SEED"
     suite_of "$project-cuda.trx" env MEZZO_TEST_DEVICE=cuda:0 MEZZO_LIBRARY="$PWD/build/cuda-sim/libmezzo.so" \
         dotnet test "tests/$project" -c "$dotnet_configuration" --no-build --filter 'TestCategory!=CpuOnly' \
         --logger "trx;LogFileName=$project-cuda.trx" --results-directory "$results_dir"
 done
-unset MEZZO_POISON_MEMORY
+unset MEZZO_POISON_MEMORY MEZZO_SIM_SEED
 
 suite samples
 case_of 'cmake --install' cmake --install build/release --prefix "$scratch/prefix"

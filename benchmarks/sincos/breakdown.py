@@ -20,7 +20,7 @@ class Handle(ctypes.Structure):
 
 class LinearDesc(ctypes.Structure):
     _fields_ = [("struct_size", ctypes.c_uint32), ("activation", ctypes.c_int32), ("accumulate", ctypes.c_uint32),
-                ("reserved", ctypes.c_uint32)]
+                ("allow_tf32", ctypes.c_uint32), ("input_activation", ctypes.c_int32)]
 
 
 class RandomDesc(ctypes.Structure):
@@ -62,13 +62,18 @@ class Library:
 
 
 class Layer:
-    """One linear layer with all that its forward and backward touch."""
+    """One linear layer with all that its forward and backward touch. Where a layer's output has one user, that one masks
+    the gradient and sums it for the bias: `masks` says that the layer does so, `masked` that it is done for it."""
 
-    def __init__(self, library, dtype, samples, inputs, outputs, activation, accumulate=0, first=False):
+    def __init__(self, library, dtype, samples, inputs, outputs, activation, accumulate=0, first=False, masks=False,
+                 masked=False):
         tensor = library.tensor
-        self._library, self._first = library, first
-        self._desc = LinearDesc(ctypes.sizeof(LinearDesc), activation, accumulate, 0)
+        size = ctypes.sizeof(LinearDesc)
+        self._library, self._first, self._masks, self._masked = library, first, masks, masked
+        self._desc = LinearDesc(size, activation, 0, 0, NONE)
+        self._backward_desc = LinearDesc(size, NONE if masked else activation, accumulate, 0, RELU if masks else NONE)
         self._relu = activation == RELU
+        self._grad_input_sum = tensor(F32, inputs)
         self._input, self._out = tensor(dtype, samples, inputs), tensor(dtype, samples, outputs)
         self._weight, self._bias = tensor(dtype, outputs, inputs), tensor(F32, outputs)
         self._grad_out, self._grad_input = tensor(dtype, samples, outputs), tensor(dtype, samples, inputs)
@@ -80,9 +85,11 @@ class Layer:
                            ctypes.byref(self._desc))
 
     def backward(self):
-        self._library.call("mezzo_linear_backward", NULL if self._first else self._grad_input, *self.grads,
-                           self._grad_out, self._input, self._weight, self._out if self._relu else NULL,
-                           ctypes.byref(self._desc))
+        grad_weight, grad_bias = self.grads
+        self._library.call("mezzo_linear_backward", NULL if self._first else self._grad_input, grad_weight,
+                           NULL if self._masked else grad_bias, self._grad_input_sum if self._masks else NULL, NULL,
+                           self._grad_out, self._input, self._weight,
+                           self._out if self._relu and not self._masked else NULL, ctypes.byref(self._backward_desc))
 
 
 class Loss:
@@ -133,11 +140,13 @@ def milliseconds(part, repeats):
 def epoch(library, dtype_name, samples, hidden, repeats, whole):
     """Milliseconds of each part of an epoch, and what is left of `whole`."""
     dtype = DTYPES[dtype_name]
-    first = Layer(library, dtype, samples, 1, hidden, RELU, first=True)
-    # Both heads send gradients into the trunk: the second one adds to the first one's.
-    wide = [Layer(library, dtype, samples, hidden, hidden, RELU, ACCUMULATE_INPUT if head == 3 else 0)
-            for head in range(4)]
-    last = [Layer(library, dtype, samples, hidden, 1, NONE) for _ in range(2)]
+    first = Layer(library, dtype, samples, 1, hidden, RELU, first=True, masked=True)
+    # Both heads send gradients into the trunk: the second one adds to the first one's, and the trunk masks the sum.
+    wide = [Layer(library, dtype, samples, hidden, hidden, RELU, masks=True, masked=True),
+            Layer(library, dtype, samples, hidden, hidden, RELU, masks=True),
+            Layer(library, dtype, samples, hidden, hidden, RELU, masked=True),
+            Layer(library, dtype, samples, hidden, hidden, RELU, ACCUMULATE_INPUT, masked=True)]
+    last = [Layer(library, dtype, samples, hidden, 1, NONE, masks=True) for _ in range(2)]
     losses = [Loss(library, dtype, samples) for _ in range(2)]
     adam = Adam(library, dtype, [first, *wide, *last])
 

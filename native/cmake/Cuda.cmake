@@ -124,8 +124,11 @@ if(mezzo_cuda STREQUAL "ON")
   # kernels say fmaf or mma where they mean it. The host compiler gets the options of C++ but for -Wpedantic, since
   # the code that nvcc generates is not pedantic, and lets #pragma unroll pass, which speaks to the device.
   list(JOIN mezzo_options_cxx "," host_options)
-  set(cuda_options --fmad=false --expt-relaxed-constexpr --extended-lambda -Werror=all-warnings
-      -Xfatbin=-compress-all "-Xcompiler=${host_options},-Wno-unknown-pragmas")
+  set(cuda_options --fmad=false --expt-relaxed-constexpr --extended-lambda -Xfatbin=-compress-all
+      "-Xcompiler=${host_options},-Wno-unknown-pragmas")
+  if(MEZZO_WERROR)
+    list(APPEND cuda_options -Werror=all-warnings)
+  endif()
   target_compile_options(mezzo_options INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:${cuda_options}>")
 endif()
 

@@ -153,7 +153,7 @@ static void backward(const network *net) {
         const mezzo_linear_desc desc = layer_desc(layer);
         /* Where the output is 0 the ReLU lets no gradient through; without one it is not needed. */
         const mezzo_tensor output = desc.activation == MEZZO_ACTIVATION_RELU ? net->activations[layer + 1] : NONE;
-        check(mezzo_linear_backward(net->act_grads[layer], net->grads[2 * layer], net->grads[2 * layer + 1],
+        check(mezzo_linear_backward(net->act_grads[layer], net->grads[2 * layer], net->grads[2 * layer + 1], NONE, NONE,
                                     net->act_grads[layer + 1], net->activations[layer], net->copies[2 * layer], output,
                                     &desc));
     }

@@ -53,7 +53,8 @@ class RandomDesc(Descriptor):
 
 
 class LinearDesc(Descriptor):
-    _fields_ = [("struct_size", c_uint32), ("activation", c_int32), ("accumulate", c_uint32), ("reserved", c_uint32)]
+    _fields_ = [("struct_size", c_uint32), ("activation", c_int32), ("accumulate", c_uint32), ("allow_tf32", c_uint32),
+                ("input_activation", c_int32)]
 
 
 class UnscaleDesc(Descriptor):
@@ -86,7 +87,7 @@ CALLS = {
     "random_uniform": [Handle, c_double, c_double, POINTER(RandomDesc)],
     "cast_forward": [Handle, Handle],
     "linear_forward": [Handle, Handle, Handle, Handle, POINTER(LinearDesc)],
-    "linear_backward": [Handle] * 7 + [POINTER(LinearDesc)],
+    "linear_backward": [Handle] * 9 + [POINTER(LinearDesc)],
     "mse_loss_forward": [Handle] * 5 + [c_void_p],
     "unscale": [Handle, HANDLES, c_int32, Handle, POINTER(UnscaleDesc)],
     "scale_update": [Handle, Handle, HANDLES, c_int32, POINTER(ScaleUpdateDesc)],
@@ -199,7 +200,7 @@ class Layer:
     def backward(self, grad_input):
         # Where the output is 0 the ReLU lets no gradient through; without one it is not needed.
         output = NONE if self.is_last else self.output
-        mezzo.linear_backward(grad_input, self.weight.grad, self.bias.grad, self.grad_output, self.input,
+        mezzo.linear_backward(grad_input, self.weight.grad, self.bias.grad, NONE, NONE, self.grad_output, self.input,
                               self.weight.copy, output, self.desc)
 
 

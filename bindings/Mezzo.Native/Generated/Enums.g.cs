@@ -69,6 +69,9 @@ internal enum MezzoLinearAccumulate
 
     /// <summary>grad_bias +=.</summary>
     Bias = 4,
+
+    /// <summary>grad_input_sum +=.</summary>
+    Sum = 8,
 }
 
 /// <summary>How a loss is reduced to a scalar.</summary>

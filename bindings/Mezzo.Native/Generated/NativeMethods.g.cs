@@ -357,16 +357,24 @@ internal static unsafe partial class NativeMethods
     /// Gradients of a linear layer. With g = grad_output, masked where output &lt;= 0 when the activation is
     /// ReLU:
     /// <code>
-    ///   grad_input  = g weight       [rows, in_features]
-    ///   grad_weight = g^T input      [out_features, in_features]
-    ///   grad_bias   = sum over rows of g  [out_features]
+    ///   grad_input     = g weight            [rows, in_features], 0 where input &lt;= 0 when input_activation is ReLU
+    ///   grad_weight    = g^T input           [out_features, in_features]
+    ///   grad_bias      = sum over rows of g  [out_features]
+    ///   grad_input_sum = sum over rows of what grad_input then holds, as it is rounded  [in_features]
     /// </code>
-    /// Each of the three may be null: it is then not computed, and what only it needs may be null too
-    /// (weight for grad_input, input for grad_weight). At least one must be given.
+    /// Each may be null: it is then not computed, and what only it needs may be null too (weight for grad_input,
+    /// input for grad_weight and input_activation). At least one of the first three must be given.
     /// </summary>
-    /// <param name="gradInput">Shape of input; T, or f32 for a half T; in place: may be grad_output, where shape and dtype are the same and it is overwritten, which saves memory and the time to fetch it.</param>
+    /// <remarks>
+    /// Where the input is what a layer with a ReLU has made, and nothing else used it, input_activation and
+    /// grad_input_sum do that layer's masking and its bias gradient while grad_input is still at hand: its own
+    /// backward then needs neither activation nor output nor grad_bias, and a pass over memory is saved.
+    /// </remarks>
+    /// <param name="gradInput">Shape of input; T, or f32 for a half T; in place: may be grad_output, where shape and dtype are the same and it is overwritten. On a CPU that saves memory and the time to fetch it, on a GPU nothing.</param>
     /// <param name="gradWeight">Shape of weight; T, or f32 for a half T.</param>
     /// <param name="gradBias">[out_features]; T, or f32 for a half T.</param>
+    /// <param name="gradInputSum">[in_features]; T, or f32 for a half T; needs grad_input.</param>
+    /// <param name="foundInf">f32 scalar, set to 1 when an element of grad_weight, grad_bias or grad_input_sum is Inf or NaN as it is stored, else left as it is; on a GPU without another pass over them.</param>
     /// <param name="gradOutput">Shape of the forward's out; T, or f32 for a half T, in which case the masked gradient is rounded to T before it enters the products.</param>
     /// <param name="input">The forward's input.</param>
     /// <param name="weight">The forward's weight.</param>
@@ -374,7 +382,7 @@ internal static unsafe partial class NativeMethods
     /// <param name="desc">Null stands for no activation, all overwritten.</param>
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial MezzoStatus mezzo_linear_backward(MezzoTensor gradInput, MezzoTensor gradWeight, MezzoTensor gradBias, MezzoTensor gradOutput, MezzoTensor input, MezzoTensor weight, MezzoTensor output, MezzoLinearDesc* desc);
+    internal static partial MezzoStatus mezzo_linear_backward(MezzoTensor gradInput, MezzoTensor gradWeight, MezzoTensor gradBias, MezzoTensor gradInputSum, MezzoTensor foundInf, MezzoTensor gradOutput, MezzoTensor input, MezzoTensor weight, MezzoTensor output, MezzoLinearDesc* desc);
 
     /// <summary>
     /// Mean squared error and its scaled gradient, in one pass over the data.
@@ -394,8 +402,8 @@ internal static unsafe partial class NativeMethods
 
     /// <summary>
     /// Looks for Inf and NaN in a list of gradients and multiplies them by 1 / scale, in one pass.
-    /// The check is made on the value before the multiplication. 1 / scale is computed in f64 and rounded to
-    /// f32; a factor of exactly 1 leaves the elements untouched. Source: PyTorch's
+    /// The check is made on the value before the multiplication. 1 / scale is one division in f32, whose bits are those
+    /// of the f64 quotient rounded; a factor of exactly 1 leaves the elements untouched. Source: PyTorch's
     /// _amp_foreach_non_finite_check_and_unscale_.
     /// </summary>
     /// <param name="foundInf">f32 scalar; set to 1 when an element is not finite, else left as it is.</param>

@@ -133,8 +133,11 @@ internal struct MezzoLinearDesc
     /// <summary>Bits of mezzo_linear_accumulate; ignored by the forward.</summary>
     public MezzoLinearAccumulate Accumulate;
 
-    /// <summary>1: f32 products may round their operands to tf32, see above; 0: they may not.</summary>
+    /// <summary>1: f32 products may round their operands to tf32, see above; 0: not.</summary>
     public uint AllowTf32;
+
+    /// <summary>What made the input; its gradient is taken too; ignored by the forward.</summary>
+    public MezzoActivation InputActivation;
 
     /// <summary>All zero but the size, which is set.</summary>
     public unsafe MezzoLinearDesc() => StructSize = (uint)sizeof(MezzoLinearDesc);

@@ -16,6 +16,7 @@ internal static class BackwardPass
         }
 
         var operations = Reachable(root.Producer);
+        root.Producer.ExpectedGradients++;
         try
         {
             foreach (var operation in operations)
@@ -37,18 +38,23 @@ internal static class BackwardPass
         }
     }
 
+    /// <summary>The ops behind a tensor, last first, each with the number of gradients that it will get.</summary>
     private static List<Operation> Reachable(Operation root)
     {
         var seen = new HashSet<Operation> { root };
         var operations = new List<Operation> { root };
+        root.ExpectedGradients = 0;
         for (int next = 0; next < operations.Count; next++)
         {
             foreach (var producer in operations[next].Producers)
             {
                 if (seen.Add(producer))
                 {
+                    producer.ExpectedGradients = 0;
                     operations.Add(producer);
                 }
+
+                producer.ExpectedGradients++;
             }
         }
 

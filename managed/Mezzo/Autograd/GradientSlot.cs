@@ -24,6 +24,9 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
     /// <summary>Whether another slot has the same elements, so that they must not be overwritten.</summary>
     public bool IsShared { get; private set; }
 
+    /// <summary>Whether the sum has been set to 0 where the tensor is at most 0.</summary>
+    public bool IsMasked { get; private set; }
+
     /// <summary>
     /// Lends a buffer to an op that writes or adds to a gradient by itself. The sum changes when the buffer
     /// is committed, so that an op that fails leaves no undefined elements behind.
@@ -60,6 +63,9 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
             Add(buffer.Tensor);
         }
     }
+
+    /// <summary>Says that the gradient just committed, the only one there will be, is masked.</summary>
+    public void MarkMasked() => IsMasked = true;
 
     /// <summary>Adds a gradient and takes it over: the caller must not use it again.</summary>
     public void Add(Tensor gradient)
@@ -98,7 +104,7 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
     {
         var value = Value;
         Value = null;
-        IsShared = _isLent = false;
+        IsShared = IsMasked = _isLent = false;
         return value;
     }
 

@@ -13,6 +13,7 @@ internal abstract class Operation
     private Tensor?[] _inputs = [];
     private bool _released;
     private bool _mayOverwriteGradient;
+    private bool _gradientIsMasked;
 
     /// <summary>The op's name, as in the C ABI.</summary>
     public abstract string Name { get; }
@@ -22,6 +23,16 @@ internal abstract class Operation
 
     /// <summary>Whether checkpointing should rather recompute the output than store it.</summary>
     public virtual RecomputeClass RecomputeClass => RecomputeClass.Cheap;
+
+    /// <summary>
+    /// Whether the op ends with a ReLU whose output is still what it was, so that its backward pass begins by setting the
+    /// gradient to 0 where the output is at most 0. The only op that used the output may do that in its place, see
+    /// <see cref="LeadingRelu"/>.
+    /// </summary>
+    internal virtual bool EndsWithRelu => false;
+
+    /// <summary>Number of gradients that the backward pass that is running will add up for the output.</summary>
+    internal int ExpectedGradients { get; set; }
 
     /// <summary>Position on the tape: an op comes after those that made its inputs.</summary>
     internal long Sequence { get; private set; }
@@ -79,6 +90,7 @@ internal abstract class Operation
     internal void RunBackward()
     {
         _mayOverwriteGradient = !OutputGradient.IsShared;
+        _gradientIsMasked = OutputGradient.IsMasked;
         using var gradOutput = OutputGradient.Take();
         if (gradOutput is null)
         {
@@ -108,6 +120,12 @@ internal abstract class Operation
         _saved.Clear();
     }
 
+    /// <summary>
+    /// A buffer for the sum over all rows of the masked gradient of an op that <see cref="EndsWithRelu"/>: its bias
+    /// gradient; null when nobody wants it.
+    /// </summary>
+    internal virtual GradientBuffer? LendRowSum() => null;
+
     /// <summary>Computes the output from the inputs and saves what the backward pass needs.</summary>
     protected abstract Tensor Forward();
 
@@ -128,6 +146,16 @@ internal abstract class Operation
         _saved.Add(tensor);
         return new SavedTensor(tensor, Name);
     }
+
+    /// <summary>Whether the gradient given to <see cref="Backward"/> is masked already, and its sum over rows taken.</summary>
+    protected bool GradientIsMasked => _gradientIsMasked;
+
+    /// <summary>
+    /// The op whose ReLU made an input that nothing else has used: whoever writes that input's gradient may mask it, and
+    /// has then to call <see cref="GradientSlot.MarkMasked"/> and to fill what <see cref="LendRowSum"/> lends.
+    /// </summary>
+    protected Operation? LeadingRelu(int index) =>
+        Input(index).Producer is { EndsWithRelu: true, ExpectedGradients: 1, _released: false } producer ? producer : null;
 
     /// <summary>Whether the gradient of an input is wanted.</summary>
     protected bool NeedsGradient(int index) => _inputs[index] is { RequiresGrad: true };

@@ -15,6 +15,9 @@ internal readonly struct SavedTensor
         _version = tensor.Version;
     }
 
+    /// <summary>Whether the elements are those of the forward pass.</summary>
+    public bool IsIntact => _tensor is not null && _tensor.Version == _version;
+
     /// <summary>The tensor.</summary>
     /// <exception cref="InvalidOperationException">Its elements have been changed since.</exception>
     public Tensor Value => _tensor.Version == _version

@@ -22,7 +22,8 @@ public partial class Tensor
 /// <summary>
 /// Linear layer with an optional fused ReLU. Keeps input and weight and, for ReLU, the output. Under
 /// autocast the bias stays in f32: it is added to the f32 accumulator, and its gradient and the weight's
-/// come straight from f32 sums, so that neither passes through a 16-bit type.
+/// come straight from f32 sums, so that neither passes through a 16-bit type. Where a ReLU made the input and
+/// nothing else used it, the input's gradient is masked, and summed for the bias before that ReLU, as it is written.
 /// </summary>
 internal sealed class LinearOperation(MezzoActivation activation) : Operation
 {
@@ -39,9 +40,13 @@ internal sealed class LinearOperation(MezzoActivation activation) : Operation
 
     public override RecomputeClass RecomputeClass => RecomputeClass.Dear;
 
+    internal override bool EndsWithRelu => _output is { IsIntact: true };
+
     internal override bool CastsInput(int index) => index != BiasIndex;
 
     internal override void Describe(CaptureTrace trace) => trace.Mix((double)activation);
+
+    internal override GradientBuffer? LendRowSum() => LendGradient(BiasIndex);
 
     protected override Tensor Forward()
     {
@@ -57,29 +62,48 @@ internal sealed class LinearOperation(MezzoActivation activation) : Operation
 
     protected override void Backward(Tensor gradOutput)
     {
+        var leadingRelu = LeadingRelu(InputIndex);
+        // A GPU would have to copy the gradient first: other blocks still read what one of them overwrites.
+        var overwritable = gradOutput.Device.Type == DeviceType.Cpu ? gradOutput : null;
         var accumulate = MezzoLinearAccumulate.None;
-        var gradInput = Lend(InputIndex, MezzoLinearAccumulate.Input, gradOutput);
-        var gradWeight = Lend(WeightIndex, MezzoLinearAccumulate.Weight);
-        var gradBias = Lend(BiasIndex, MezzoLinearAccumulate.Bias);
+        var gradInput = Note(LendGradient(InputIndex, overwritable), MezzoLinearAccumulate.Input);
+        var gradWeight = Note(LendGradient(WeightIndex), MezzoLinearAccumulate.Weight);
+        var gradBias = GradientIsMasked ? null : Note(LendGradient(BiasIndex), MezzoLinearAccumulate.Bias);
+        var gradInputSum = Note(leadingRelu?.LendRowSum(), MezzoLinearAccumulate.Sum);
+        if (gradInput is null && gradWeight is null && gradBias is null)
+        {
+            return; // of a bias alone, whose gradient is there already
+        }
+
         Calls.LinearBackward(
-            gradInput?.Tensor.Handle ?? default,
-            gradWeight?.Tensor.Handle ?? default,
-            gradBias?.Tensor.Handle ?? default,
+            Handle(gradInput),
+            Handle(gradWeight),
+            Handle(gradBias),
+            Handle(gradInputSum),
+            default,
             gradOutput.Handle,
             _input.Value.Handle,
             _weight.Value.Handle,
-            _output?.Value.Handle ?? default,
-            new MezzoLinearDesc { Activation = activation, Accumulate = accumulate });
+            GradientIsMasked ? default : _output?.Value.Handle ?? default,
+            new MezzoLinearDesc
+            {
+                Activation = GradientIsMasked ? MezzoActivation.None : activation,
+                Accumulate = accumulate,
+                InputActivation = leadingRelu is null ? MezzoActivation.None : MezzoActivation.Relu,
+            });
         gradInput?.Commit();
         gradWeight?.Commit();
         gradBias?.Commit();
+        gradInputSum?.Commit();
+        leadingRelu?.OutputGradient.MarkMasked();
 
-        GradientBuffer? Lend(int index, MezzoLinearAccumulate flag, Tensor? inPlaceOf = null)
+        GradientBuffer? Note(GradientBuffer? buffer, MezzoLinearAccumulate flag)
         {
-            var buffer = LendGradient(index, inPlaceOf);
             accumulate |= buffer is { Accumulates: true } ? flag : 0;
             return buffer;
         }
+
+        static MezzoTensor Handle(GradientBuffer? buffer) => buffer?.Tensor.Handle ?? default;
     }
 
     private static long[] OutputShape(Tensor input, Tensor weight)

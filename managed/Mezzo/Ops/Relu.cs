@@ -17,6 +17,8 @@ internal sealed class ReluOperation : Operation
 
     public override string Name => "relu";
 
+    internal override bool EndsWithRelu => _output.IsIntact;
+
     protected override Tensor Forward()
     {
         var input = Input(0);
@@ -28,6 +30,12 @@ internal sealed class ReluOperation : Operation
 
     protected override void Backward(Tensor gradOutput)
     {
+        if (GradientIsMasked)
+        {
+            PassGradient(0, gradOutput);
+            return;
+        }
+
         var gradInput = Tensor.AllocateOwned(gradOutput.Shape, gradOutput.DType, gradOutput.Device);
         Calls.ReluBackward(gradInput.Handle, gradOutput.Handle, _output.Value.Handle);
         AddGradient(0, gradInput);

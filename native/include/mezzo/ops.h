@@ -212,15 +212,17 @@ typedef enum mezzo_linear_accumulate {
     MEZZO_LINEAR_ACCUMULATE_NONE = 0,   /**< overwrite all */
     MEZZO_LINEAR_ACCUMULATE_INPUT = 1,  /**< grad_input += */
     MEZZO_LINEAR_ACCUMULATE_WEIGHT = 2, /**< grad_weight += */
-    MEZZO_LINEAR_ACCUMULATE_BIAS = 4    /**< grad_bias += */
+    MEZZO_LINEAR_ACCUMULATE_BIAS = 4,   /**< grad_bias += */
+    MEZZO_LINEAR_ACCUMULATE_SUM = 8     /**< grad_input_sum += */
 } mezzo_linear_accumulate;
 
 /** Variant of a linear layer. All zero but struct_size: no activation, gradients overwritten, f32 products of f32. */
 typedef struct mezzo_linear_desc {
-    uint32_t struct_size;        /**< sizeof(mezzo_linear_desc) */
-    mezzo_activation activation; /**< fused activation */
-    uint32_t accumulate;         /**< bits of mezzo_linear_accumulate; ignored by the forward */
-    uint32_t allow_tf32;         /**< 1: f32 products may round their operands to tf32, see above; 0: they may not */
+    uint32_t struct_size;              /**< sizeof(mezzo_linear_desc) */
+    mezzo_activation activation;       /**< fused activation */
+    uint32_t accumulate;               /**< bits of mezzo_linear_accumulate; ignored by the forward */
+    uint32_t allow_tf32;               /**< 1: f32 products may round their operands to tf32, see above; 0: not */
+    mezzo_activation input_activation; /**< what made the input; its gradient is taken too; ignored by the forward */
 } mezzo_linear_desc;
 
 /**
@@ -238,16 +240,25 @@ MEZZO_API mezzo_status mezzo_linear_forward(mezzo_tensor out, mezzo_tensor input
 /**
  * Gradients of a linear layer. With g = grad_output, masked where output <= 0 when the activation is
  * ReLU:
- *   grad_input  = g weight       [rows, in_features]
- *   grad_weight = g^T input      [out_features, in_features]
- *   grad_bias   = sum over rows of g  [out_features]
- * Each of the three may be null: it is then not computed, and what only it needs may be null too
- * (weight for grad_input, input for grad_weight). At least one must be given.
+ *   grad_input     = g weight            [rows, in_features], 0 where input <= 0 when input_activation is ReLU
+ *   grad_weight    = g^T input           [out_features, in_features]
+ *   grad_bias      = sum over rows of g  [out_features]
+ *   grad_input_sum = sum over rows of what grad_input then holds, as it is rounded  [in_features]
+ * Each may be null: it is then not computed, and what only it needs may be null too (weight for grad_input,
+ * input for grad_weight and input_activation). At least one of the first three must be given.
+ *
+ * Where the input is what a layer with a ReLU has made, and nothing else used it, input_activation and
+ * grad_input_sum do that layer's masking and its bias gradient while grad_input is still at hand: its own
+ * backward then needs neither activation nor output nor grad_bias, and a pass over memory is saved.
  *
  * @param[out] grad_input shape of input; T, or f32 for a half T; in place: may be grad_output, where shape
- *             and dtype are the same and it is overwritten, which saves memory and the time to fetch it
+ *             and dtype are the same and it is overwritten. On a CPU that saves memory and the time to fetch it,
+ *             on a GPU nothing
  * @param[out] grad_weight shape of weight; T, or f32 for a half T
  * @param[out] grad_bias [out_features]; T, or f32 for a half T
+ * @param[out] grad_input_sum [in_features]; T, or f32 for a half T; needs grad_input
+ * @param[in,out] found_inf f32 scalar, set to 1 when an element of grad_weight, grad_bias or grad_input_sum is
+ *                Inf or NaN as it is stored, else left as it is; on a GPU without another pass over them
  * @param grad_output shape of the forward's out; T, or f32 for a half T, in which case the masked
  *        gradient is rounded to T before it enters the products
  * @param input the forward's input
@@ -256,6 +267,7 @@ MEZZO_API mezzo_status mezzo_linear_forward(mezzo_tensor out, mezzo_tensor input
  * @param desc null stands for no activation, all overwritten
  */
 MEZZO_API mezzo_status mezzo_linear_backward(mezzo_tensor grad_input, mezzo_tensor grad_weight, mezzo_tensor grad_bias,
+                                             mezzo_tensor grad_input_sum, mezzo_tensor found_inf,
                                              mezzo_tensor grad_output, mezzo_tensor input, mezzo_tensor weight,
                                              mezzo_tensor output, const mezzo_linear_desc *desc);
 
@@ -304,8 +316,8 @@ typedef struct mezzo_unscale_desc {
 
 /**
  * Looks for Inf and NaN in a list of gradients and multiplies them by 1 / scale, in one pass.
- * The check is made on the value before the multiplication. 1 / scale is computed in f64 and rounded to
- * f32; a factor of exactly 1 leaves the elements untouched. Source: PyTorch's
+ * The check is made on the value before the multiplication. 1 / scale is one division in f32, whose bits are those
+ * of the f64 quotient rounded; a factor of exactly 1 leaves the elements untouched. Source: PyTorch's
  * _amp_foreach_non_finite_check_and_unscale_.
  *
  * @param[in,out] found_inf f32 scalar; set to 1 when an element is not finite, else left as it is

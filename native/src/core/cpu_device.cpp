@@ -63,7 +63,7 @@ class HostMemory final : public MemorySource {
         unpoison(block, bytes);
         std::free(block);
     }
-    void on_use(void *block, int64_t bytes, int64_t block_bytes) noexcept override {
+    void on_use(void *block, int64_t bytes, int64_t block_bytes, bool) noexcept override {
         poison_for_use(block, bytes, block_bytes);
     }
     void on_rest(void *block, int64_t block_bytes) noexcept override { poison_for_rest(block, block_bytes); }

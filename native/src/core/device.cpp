@@ -46,6 +46,12 @@ const DeviceSearch &find_devices(mezzo_device_type type) {
 }
 
 Device &require_device(mezzo_device id) {
+    Device &device = require_device_even_if_lost(id);
+    device.expect_alive();
+    return device;
+}
+
+Device &require_device_even_if_lost(mezzo_device id) {
     const DeviceSearch &found = find_devices(id.type);
     const auto count = static_cast<int32_t>(found.devices.size());
     if (count == 0) {
@@ -56,31 +62,61 @@ Device &require_device(mezzo_device id) {
         fail(MEZZO_STATUS_DEVICE_UNAVAILABLE, "there is no device %s: indices of this kind go from 0 to %d",
              device_text(id).c_str(), count - 1);
     }
-    Device &device = *found.devices[static_cast<size_t>(id.index)];
-    device.expect_alive();
-    return device;
+    return *found.devices[static_cast<size_t>(id.index)];
 }
 
 void Device::fail_captured_elsewhere() const {
     fail(MEZZO_STATUS_CAPTURE_INVALID, "%s is being captured by another thread", device_text(id()).c_str());
 }
 
-void Device::expect_no_capture(const char *reason) const {
-    if (capture() == nullptr) return;
+uint64_t Device::this_thread() {
+    static std::atomic<uint64_t> last{0};
+    thread_local const uint64_t number = ++last;
+    return number;
+}
+
+Device::Work::Work(Device &device) : device_(device) {
+    device.under_way_.enter();
+    try {
+        device.capture(); // after enter(): a capture that this does not see yet waits for the call
+    } catch (...) {
+        device.under_way_.leave();
+        throw;
+    }
+}
+
+Device::Work::Work(Device &device, const char *reason) : Work(device) {
+    if (device.capture() == nullptr) return;
     fail(MEZZO_STATUS_CAPTURE_INVALID, "cannot be captured into a graph: %s", reason);
 }
 
 void Device::begin_capture() {
-    const std::lock_guard<ForkMutex> lock(begin_mutex_);
-    if (capture() != nullptr)
+    uint64_t thread = 0;
+    if (!capturing_thread_.compare_exchange_strong(thread, this_thread())) {
+        if (thread != this_thread()) fail_captured_elsewhere();
         fail(MEZZO_STATUS_CAPTURE_INVALID, "a capture of %s is under way", device_text(id()).c_str());
-    capture_.store(std::make_unique<Capture>(*this).release(), std::memory_order_release);
+    }
+    try {
+        under_way_.wait_for_none();
+        capture_ = std::make_unique<Capture>(*this);
+    } catch (...) {
+        capturing_thread_.store(0);
+        throw;
+    }
 }
 
-std::unique_ptr<Capture> Device::take_capture() {
-    Capture *taken = capture();
-    if (taken != nullptr) capture_.store(nullptr, std::memory_order_release);
-    return std::unique_ptr<Capture>(taken);
+bool Device::end_capture(const std::function<void(Capture &)> &finish) {
+    if (capture() == nullptr) return false;
+    // Only when all is tidied up may another thread issue work.
+    const struct Over {
+        Device &device;
+        ~Over() {
+            device.capture_.reset();
+            device.capturing_thread_.store(0);
+        }
+    } over{*this};
+    if (finish) finish(*capture_);
+    return true;
 }
 
 std::string device_text(mezzo_device id) {
@@ -126,7 +162,7 @@ mezzo_status mezzo_device_synchronize(mezzo_device device) {
     using namespace mezzo;
     return guard("device_synchronize", [&] {
         Device &waited_for = require_device(device);
-        waited_for.expect_no_capture("nothing that is recorded has run");
+        const Device::Work work(waited_for, "nothing that is recorded has run");
         waited_for.synchronize();
     });
 }

@@ -44,27 +44,47 @@ class Device {
     /// The capture that the calling thread's ops go into, null for none; CAPTURE_INVALID when another thread's
     /// capture is under way.
     Capture *capture() const {
-        Capture *capture = capture_.load(std::memory_order_acquire);
-        if (capture != nullptr && !capture->is_of_this_thread()) fail_captured_elsewhere();
-        return capture;
+        const uint64_t thread = capturing_thread_.load();
+        if (thread == 0) return nullptr;
+        if (thread != this_thread()) fail_captured_elsewhere();
+        return capture_.get();
     }
 
-    /// CAPTURE_INVALID while the device is captured: for calls that cannot be recorded; `reason` says why.
-    void expect_no_capture(const char *reason) const;
+    /// A call that issues work to the device. It cannot come between another thread's capture and what that records:
+    /// a capture begins when no such call is under way, and until it is over they answer CAPTURE_INVALID.
+    class Work {
+      public:
+        explicit Work(Device &device);
+        /// Of a call that cannot be recorded either: CAPTURE_INVALID in this thread's own capture; `reason` says why.
+        Work(Device &device, const char *reason);
+        ~Work() { device_.under_way_.leave(); }
+        Work(const Work &) = delete;
+        Work &operator=(const Work &) = delete;
 
-    /// Begins a capture by this thread; CAPTURE_INVALID when one is under way. Ends it; null when there is none.
+      private:
+        Device &device_;
+    };
+
+    /// Begins a capture by this thread; CAPTURE_INVALID when one is under way.
     void begin_capture();
-    std::unique_ptr<Capture> take_capture();
+
+    /// Ends this thread's capture, dropping what it holds where finish() was not called. False when there is none;
+    /// CAPTURE_INVALID when it is another thread's.
+    bool end_capture(const std::function<void(Capture &)> &finish);
 
   private:
     [[noreturn]] void fail_captured_elsewhere() const;
 
+    /// A number of the calling thread that no other has, ever; not 0.
+    static uint64_t this_thread();
+
     mezzo_device id_;
     std::string name_;
     std::unique_ptr<MemorySource> source_;
-    Allocator memory_; // gives its cache back to source_
-    ForkMutex begin_mutex_;
-    std::atomic<Capture *> capture_{nullptr}; // owned
+    Allocator memory_;                          // gives its cache back to source_
+    ForkCounter under_way_;                     // calls that issue work
+    std::atomic<uint64_t> capturing_thread_{0}; // 0 for none
+    std::unique_ptr<Capture> capture_;          // touched by that thread alone
 };
 
 /// What a search for the devices of one kind has found.
@@ -82,8 +102,10 @@ class DeviceKind {
 /// The devices of a kind; INVALID_ARGUMENT when `type` is not a mezzo_device_type.
 const DeviceSearch &find_devices(mezzo_device_type type);
 
-/// The device of an id; DEVICE_UNAVAILABLE when it does not exist.
+/// The device of an id; DEVICE_UNAVAILABLE when it does not exist. CONTEXT_LOST when it is of no more use, unless it
+/// is only to be tidied up.
 Device &require_device(mezzo_device id);
+Device &require_device_even_if_lost(mezzo_device id);
 
 /// "cpu", "cuda:1".
 std::string device_text(mezzo_device id);

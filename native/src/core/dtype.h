@@ -106,8 +106,4 @@ constexpr bool dtype_is_half(mezzo_dtype dtype) {
     return dtype == MEZZO_DTYPE_F16 || dtype == MEZZO_DTYPE_BF16;
 }
 
-constexpr bool dtype_is_floating(mezzo_dtype dtype) {
-    return dtype == MEZZO_DTYPE_F32 || dtype == MEZZO_DTYPE_F64 || dtype_is_half(dtype);
-}
-
 } // namespace mezzo

@@ -95,8 +95,9 @@ mezzo_graph Capture::finish() {
     std::unique_ptr<Recording> recording = recorder_->finish();
     const mezzo_graph_info info = {device_.id(), ops_, pool_->bytes(), signature_};
     device_.memory().leave_pool();
-    return {handles().insert(std::make_shared<const Graph>(device_, std::move(recording), std::exchange(pool_, nullptr),
-                                                           std::move(outside_), info))};
+    const auto graph = std::make_shared<const Graph>(device_, std::move(recording), pool_, std::move(outside_), info);
+    pool_ = nullptr; // the graph drops it
+    return {handles().insert(graph)};
 }
 
 } // namespace mezzo
@@ -109,25 +110,29 @@ mezzo_status mezzo_graph_capture_begin(mezzo_device device) {
 mezzo_status mezzo_graph_capture_end(mezzo_graph *out_graph, mezzo_device device) {
     using namespace mezzo;
     return guard("graph_capture_end", [&] {
+        Device &captured = require_device_even_if_lost(device);
+        if (out_graph == nullptr) captured.end_capture(nullptr); // over, too
         mezzo_graph &graph = require_pointer(out_graph, "out_graph");
-        const std::unique_ptr<Capture> capture = require_device(device).take_capture();
-        if (capture == nullptr) {
+        const auto finish = [&](Capture &capture) {
+            captured.expect_alive();
+            graph = capture.finish();
+        };
+        if (!captured.end_capture(finish)) {
             fail(MEZZO_STATUS_CAPTURE_INVALID, "no capture of %s is under way", device_text(device).c_str());
         }
-        graph = capture->finish();
     });
 }
 
 mezzo_status mezzo_graph_capture_abort(mezzo_device device) {
     using namespace mezzo;
-    return guard("graph_capture_abort", [&] { require_device(device).take_capture(); });
+    return guard("graph_capture_abort", [&] { require_device_even_if_lost(device).end_capture(nullptr); });
 }
 
 mezzo_status mezzo_graph_launch(mezzo_graph graph) {
     using namespace mezzo;
     return guard("graph_launch", [&] {
         const std::shared_ptr<const Graph> launched = require_graph(graph);
-        launched->device().expect_no_capture("it is a graph itself");
+        const Device::Work work(launched->device(), "it is a graph itself");
         launched->launch();
     });
 }

@@ -7,7 +7,6 @@
 #include <functional>
 #include <memory>
 #include <string_view>
-#include <thread>
 #include <unordered_set>
 
 namespace mezzo {
@@ -38,8 +37,6 @@ class Capture {
     Capture(const Capture &) = delete;
     Capture &operator=(const Capture &) = delete;
 
-    bool is_of_this_thread() const { return owner_ == std::this_thread::get_id(); }
-
     /// Records an op's work; `op` is a text that tells it from others.
     void add(std::string_view op, const std::function<void()> &work);
 
@@ -53,7 +50,6 @@ class Capture {
     void mix(uint64_t value);
 
     Device &device_;
-    std::thread::id owner_ = std::this_thread::get_id();
     std::shared_ptr<MemoryPool> pool_;
     std::unique_ptr<Recorder> recorder_;
     std::unordered_set<std::shared_ptr<Storage>> outside_;

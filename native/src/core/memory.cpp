@@ -43,7 +43,7 @@ void *Allocator::allocate(int64_t bytes) {
     void *block = take(rounded, pool);
     if (block == nullptr) fail_out_of_memory(rounded);
     // A replay uses a graph's blocks again, whatever their owners at the time of the capture did.
-    source_.on_use(block, pool != nullptr ? rounded : bytes, rounded);
+    source_.on_use(block, pool != nullptr ? rounded : bytes, rounded, pool != nullptr);
     stats_.current_bytes += rounded;
     stats_.peak_bytes = std::max(stats_.peak_bytes, reserved_bytes());
     high_water_ = std::max(high_water_, stats_.current_bytes);

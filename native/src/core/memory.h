@@ -22,16 +22,17 @@ class MemorySource {
   public:
     virtual ~MemorySource() = default;
 
-    /// A block aligned to kMemoryAlignment, null when there is none. `bytes` is a multiple of it.
-    virtual void *allocate_block(int64_t bytes) noexcept = 0;
+    /// A block aligned to kMemoryAlignment, null when there is none. `bytes` is a multiple of it. Throws where the
+    /// cause is another one than a lack of memory.
+    virtual void *allocate_block(int64_t bytes) = 0;
     virtual void free_block(void *block, int64_t bytes) noexcept = 0;
 
     /// Bytes that could still be had, as far as the source knows; below 0 when it does not.
     virtual int64_t free_bytes() noexcept { return -1; }
 
-    /// A block goes into use for `bytes` of its `block_bytes`, or comes back to rest in the cache: for
-    /// sources that let a memory checker know.
-    virtual void on_use(void *, int64_t /*bytes*/, int64_t /*block_bytes*/) noexcept {}
+    /// A block goes into use for `bytes` of its `block_bytes`, within the capture under way when `captured`, or comes
+    /// back to rest in the cache: for sources that let a memory checker know.
+    virtual void on_use(void *, int64_t /*bytes*/, int64_t /*block_bytes*/, bool /*captured*/) noexcept {}
     virtual void on_rest(void *, int64_t /*block_bytes*/) noexcept {}
 };
 

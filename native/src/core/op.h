@@ -58,6 +58,7 @@ class Implementation {
 template <class Arguments>
 void run_op(Device &device, const Arguments &arguments) {
     const auto run = Implementation<Arguments>::of(device);
+    const Device::Work work(device);
     Capture *capture = device.capture();
     if (capture == nullptr) {
         run(device, arguments);

@@ -33,9 +33,9 @@ void copy(const TensorRef &to, const TensorRef &from) {
         run_op(to.device(), CopyWithin{to.bytes_data(), from.bytes_data(), from.bytes()});
         return;
     }
-    for (const TensorRef *tensor : {&to, &from}) {
-        tensor->device().expect_no_capture("it copies between devices through the host");
-    }
+    constexpr const char *kWhy = "it copies between devices through the host";
+    const Device::Work writing(to.device(), kWhy);
+    const Device::Work reading(from.device(), kWhy);
     std::vector<std::byte> staging(static_cast<size_t>(from.bytes()));
     from.device().copy_to_host(staging.data(), from.bytes_data(), from.bytes());
     to.device().copy_from_host(to.bytes_data(), staging.data(), to.bytes());
@@ -50,7 +50,7 @@ mezzo_status mezzo_tensor_write(mezzo_tensor out_tensor, const void *data, int64
         const TensorRef tensor = require_tensor(out_tensor, "out_tensor");
         if (data == nullptr) fail(MEZZO_STATUS_INVALID_ARGUMENT, "data is a null pointer");
         expect_bytes(tensor, bytes);
-        tensor.device().expect_no_capture("it copies from the host");
+        const Device::Work work(tensor.device(), "it copies from the host");
         tensor.device().copy_from_host(tensor.bytes_data(), data, bytes);
     });
 }
@@ -61,7 +61,7 @@ mezzo_status mezzo_tensor_read(void *out_data, mezzo_tensor tensor, int64_t byte
         if (out_data == nullptr) fail(MEZZO_STATUS_INVALID_ARGUMENT, "out_data is a null pointer");
         const TensorRef source = require_tensor(tensor, "tensor");
         expect_bytes(source, bytes);
-        source.device().expect_no_capture("it copies to the host");
+        const Device::Work work(source.device(), "it copies to the host");
         source.device().copy_to_host(out_data, source.bytes_data(), bytes);
     });
 }

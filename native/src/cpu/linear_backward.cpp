@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // For each block of rows: the masked gradient g, into scratch memory that stays in the cache; its column
-// sums, the bias gradient; g weight, the input's gradient; g^T input, added to the weight gradient of the
-// member. The members' sums are added up at the end, in the order of the members.
+// sums, the bias gradient; g weight, the input's gradient, masked by the input and summed while it is in the cache;
+// g^T input, added to the weight gradient of the member. The members' sums are added up at the end, in the order of
+// the members.
 #include "cpu/linear_gradient.h"
 
 #include <array>
@@ -29,7 +30,8 @@ class Backward {
         : layer_(layer),
           backend_(backend),
           plan_(plan),
-          direct_input_(writes_directly(backend, layer.grad_input.dtype, layer.accumulate_input)),
+          direct_input_(writes_directly(backend, layer.grad_input.dtype, layer.accumulate_input) &&
+                        !(layer.mask_input && layer.accumulate_input)),
           direct_weight_(can_write_weight()),
           scratch_(lay_out()) {}
 
@@ -45,8 +47,10 @@ class Backward {
         return columns <= kColumnUnit ? columns : (columns + kColumnUnit - 1) / kColumnUnit * kColumnUnit;
     }
 
-    /// `weight_sums`: [row_parts, out_features, sums_stride()], unless direct; `bias_sums`: [row_parts, out_features].
-    void run_member(int64_t member, std::byte *scratch, std::byte *weight_sums, std::byte *bias_sums) const {
+    /// `weight_sums`: [row_parts, out_features, sums_stride()], unless direct; `bias_sums`: [row_parts, out_features];
+    /// `input_sums`: [row_parts, in_features].
+    void run_member(int64_t member, std::byte *scratch, std::byte *weight_sums, std::byte *bias_sums,
+                    std::byte *input_sums) const {
         const auto [count, in_features, out_features] = layer_.sizes;
         const int64_t row_part = member / plan_.column_parts;
         const int64_t column_part = member % plan_.column_parts;
@@ -58,11 +62,10 @@ class Backward {
             .scratch = scratch,
             .weight_sums = weight_sums + row_part * out_features * sums_stride() * accumulator_size(),
             .bias_sums = bias_sums + row_part * out_features * accumulator_size(),
+            .input_sums = input_sums + row_part * in_features * accumulator_size(),
         };
-        if (layer_.grad_bias && part.out.size() > 0) {
-            std::memset(part.bias_sums + part.out.begin * accumulator_size(), 0,
-                        static_cast<size_t>(part.out.size() * accumulator_size()));
-        }
+        if (layer_.grad_bias) clear(part.bias_sums, part.out);
+        if (layer_.grad_input_sum) clear(part.input_sums, part.in);
         const std::optional<PackedMatrix> weight = pack_weight(part);
         for (int64_t row = rows.begin; row < rows.end; row += plan_.block_rows) {
             const Range block{row, std::min(row + plan_.block_rows, rows.end)};
@@ -88,10 +91,15 @@ class Backward {
         std::byte *scratch;
         std::byte *weight_sums;
         std::byte *bias_sums;
+        std::byte *input_sums;
     };
 
     mezzo_dtype accumulator() const { return accumulator_of(backend_.element()); }
     int64_t accumulator_size() const { return dtype_size(accumulator()); }
+
+    void clear(std::byte *sums, Range range) const {
+        std::fill_n(sums + range.begin * accumulator_size(), range.size() * accumulator_size(), std::byte{0});
+    }
 
     bool can_write_weight() const {
         if (plan_.row_parts > 1) return false;
@@ -162,11 +170,22 @@ class Backward {
         }
         const PackedMatrix left = backend_.pack_left({gradient, out_features, 1}, block.size(), out_features, nullptr);
         std::array<UpcomingRead, 1> upcoming{};
-        if (layer_.grad_weight) upcoming[0] = rows_of(layer_.input, layer_.dtype, in_features, block);
+        if (layer_.grad_weight || layer_.mask_input) {
+            upcoming[0] = rows_of(layer_.input, layer_.dtype, in_features, block);
+        }
         backend_.multiply(target, left, weight, {block.size(), part.in.size(), out_features}, upcoming);
+        if (layer_.mask_input) {
+            const int64_t first = block.begin * in_features + part.in.begin;
+            mask_by_input(target, block.size(), part.in.size(), layer_.input + first * dtype_size(layer_.dtype),
+                          layer_.dtype, in_features);
+        }
         if (!direct_input_) {
             store_rows(grad_input, in_features, target.data, accumulator(), part.in, block.size(),
                        layer_.accumulate_input);
+        }
+        if (layer_.grad_input_sum) {
+            add_column_sums(part.input_sums + part.in.begin * accumulator_size(), grad_input.data, grad_input.dtype,
+                            in_features, part.in, block.size());
         }
     }
 
@@ -213,22 +232,27 @@ void run_plan(const LinearBackward &layer, const LinearPlan &plan, const Product
     const bool sums_weight = layer.grad_weight && !backward.direct_weight();
     const PartialsShape weight_partials{accumulator, plan.row_parts, out_features, in_features, backward.sums_stride()};
     const PartialsShape bias_partials{accumulator, plan.row_parts, 1, out_features, out_features};
+    const PartialsShape input_partials{accumulator, plan.row_parts, 1, in_features, in_features};
 
     ScratchLayout layout;
     const int64_t members = layout.add(plan.members() * backward.scratch_bytes());
     const int64_t weight_sums = layout.add(sums_weight ? weight_partials.elements() * accumulator_size : 0);
     const int64_t bias_sums = layout.add(layer.grad_bias ? bias_partials.elements() * accumulator_size : 0);
+    const int64_t input_sums = layout.add(layer.grad_input_sum ? input_partials.elements() * accumulator_size : 0);
     const Scratch<std::byte> scratch(memory, layout.bytes());
 
     run_team(plan.members(), [&](int64_t member) {
         backward.run_member(member, scratch.data() + members + member * backward.scratch_bytes(),
-                            scratch.data() + weight_sums, scratch.data() + bias_sums);
+                            scratch.data() + weight_sums, scratch.data() + bias_sums, scratch.data() + input_sums);
     });
     if (sums_weight) {
         reduce_partials(layer.grad_weight, scratch.data() + weight_sums, weight_partials, layer.accumulate_weight);
     }
     if (layer.grad_bias) {
         reduce_partials(layer.grad_bias, scratch.data() + bias_sums, bias_partials, layer.accumulate_bias);
+    }
+    if (layer.grad_input_sum) {
+        reduce_partials(layer.grad_input_sum, scratch.data() + input_sums, input_partials, layer.accumulate_sum);
     }
 }
 

@@ -55,6 +55,26 @@ const std::byte *masked_gradient(const LinearBackward &layer, mezzo_dtype elemen
     return scratch;
 }
 
+void mask_by_input(const ProductTarget &product, int64_t rows, int64_t columns, const std::byte *input,
+                   mezzo_dtype layer_dtype, int64_t input_stride) {
+    visit_floating_dtype(layer_dtype, [&](auto layer_tag) {
+        using T = typename decltype(layer_tag)::type;
+        visit_own_or_arithmetic<T>(product.dtype, [&](auto product_tag) {
+            using Product = typename decltype(product_tag)::type;
+            auto *const to = reinterpret_cast<Product *>(product.data);
+            const T *const from = reinterpret_cast<const T *>(input);
+            const int64_t stride = product.row_stride;
+            simd_for(rows, [=](int64_t begin, int64_t end) MEZZO_ALWAYS_INLINE {
+                for (int64_t row = begin; row < end; ++row) {
+                    Product *const row_to = to + row * stride;
+                    const T *const row_from = from + row * input_stride;
+                    for (int64_t i = 0; i < columns; ++i) row_to[i] = zero_if(is_off(row_from[i]), row_to[i]);
+                }
+            });
+        });
+    });
+}
+
 void add_column_sums(std::byte *sums, const std::byte *gradient, mezzo_dtype element, int64_t stride, Range columns,
                      int64_t rows) {
     visit_floating_dtype(element, [&](auto tag) {

@@ -12,6 +12,11 @@ namespace mezzo::cpu {
 const std::byte *masked_gradient(const LinearBackward &layer, mezzo_dtype element, int64_t first, int64_t count,
                                  std::byte *scratch);
 
+/// Sets the elements of a product, of `rows` and `columns`, to 0 where those of `input` are <= 0. The input is of the
+/// layer's dtype, with `input_stride` elements from one row to the next.
+void mask_by_input(const ProductTarget &product, int64_t rows, int64_t columns, const std::byte *input,
+                   mezzo_dtype layer_dtype, int64_t input_stride);
+
 /// Adds the sums of `columns` over rows of a gradient, row by row, to accumulators [columns].
 void add_column_sums(std::byte *sums, const std::byte *gradient, mezzo_dtype element, int64_t stride, Range columns,
                      int64_t rows);

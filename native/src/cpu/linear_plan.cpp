@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cpu/linear.h"
 
+#include "core/arithmetic.h"
+
 #include <algorithm>
 
 namespace mezzo::cpu {
@@ -16,10 +18,6 @@ constexpr int64_t kSharedWeight = int64_t{1} << 20;
 
 // Blocks of a multiple of this fill the tiles of the micro-kernel and its pairs of rows.
 constexpr int64_t kRowUnit = 10;
-
-int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
 
 } // namespace
 

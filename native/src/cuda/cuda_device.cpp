@@ -36,9 +36,8 @@ class CudaRecording final : public Recording {
 /// Puts the device's stream into capture: what ops launch meanwhile is recorded by CUDA itself.
 class CudaRecorder final : public Recorder {
   public:
-    explicit CudaRecorder(const CudaDevice &device) : device_(device) {
-        // Relaxed: the memory stream and other devices go on working.
-        check_cuda(cudaStreamBeginCapture(device.stream(), cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
+    CudaRecorder(const CudaDevice &device, CudaStream &stream) : device_(device), stream_(stream) {
+        stream_.begin_capture();
     }
     ~CudaRecorder() override {
         if (!finished_) cudaGraphDestroy(end());
@@ -59,12 +58,13 @@ class CudaRecorder final : public Recorder {
     cudaGraph_t end(cudaError_t *status = nullptr) {
         finished_ = true;
         cudaGraph_t graph = nullptr;
-        const cudaError_t ended = cudaStreamEndCapture(device_.stream(), &graph);
+        const cudaError_t ended = cudaStreamEndCapture(stream_.get(), &graph);
         if (status != nullptr) *status = ended;
         return graph;
     }
 
     const CudaDevice &device_;
+    CudaStream &stream_;
     bool finished_ = false;
 };
 
@@ -90,17 +90,32 @@ std::string missing_text(cudaError_t status) {
 }
 
 /// A device, or none and why.
-std::unique_ptr<Device> open(int ordinal, std::string &reason) {
+std::unique_ptr<Device> open(int index, int ordinal, std::string &reason) {
     cudaDeviceProp properties{};
     check_cuda(cudaGetDeviceProperties(&properties, ordinal), "cudaGetDeviceProperties");
-    const CudaMachine machine = {10 * properties.major + properties.minor, properties.multiProcessorCount,
-                                 static_cast<int64_t>(properties.sharedMemPerBlockOptin), properties.l2CacheSize};
-    if (machine.arch < kOldestArch) {
-        reason = std::string(properties.name) + " has compute capability " + std::to_string(properties.major) + "." +
-                 std::to_string(properties.minor) + ", expected 7.5 or newer";
+    const int arch = 10 * properties.major + properties.minor;
+    const std::string capability = std::string(properties.name) + " has compute capability " +
+                                   std::to_string(properties.major) + "." + std::to_string(properties.minor);
+    if (arch < kOldestArch) {
+        reason = capability + ", expected 7.5 or newer";
         return nullptr;
     }
-    return std::make_unique<CudaDevice>(ordinal, properties.name, machine);
+    int has_pools = 0;
+    check_cuda(cudaDeviceGetAttribute(&has_pools, cudaDevAttrMemoryPoolsSupported, ordinal), "cudaDeviceGetAttribute");
+    if (has_pools == 0) {
+        reason = std::string(properties.name) + " has no stream-ordered memory pools, which Mezzo needs";
+        return nullptr;
+    }
+    check_cuda(cudaSetDevice(ordinal), "cudaSetDevice");
+    const int code_arch = compiled_arch();
+    if (code_arch == 0) {
+        reason = capability + ", for which this build of libmezzo has no kernels";
+        return nullptr;
+    }
+    return std::make_unique<CudaDevice>(
+        index, ordinal, properties.name,
+        CudaMachine{arch, code_arch, properties.multiProcessorCount,
+                    static_cast<int64_t>(properties.sharedMemPerBlockOptin), properties.l2CacheSize});
 }
 
 const DeviceKind cuda_kind(MEZZO_DEVICE_TYPE_CUDA, find_cuda_devices);
@@ -118,6 +133,15 @@ bool is_final(cudaError_t status) {
     return false;
 }
 
+mezzo_status status_of(cudaError_t status) {
+    if (status == cudaErrorMemoryAllocation) return MEZZO_STATUS_OUT_OF_MEMORY;
+    // What breaks a capture, or is refused while there is one.
+    if (status >= cudaErrorStreamCaptureUnsupported && status <= cudaErrorStreamCaptureWrongThread) {
+        return MEZZO_STATUS_CAPTURE_INVALID;
+    }
+    return MEZZO_STATUS_INTERNAL;
+}
+
 } // namespace
 
 void check_cuda(cudaError_t status, const char *call) {
@@ -129,7 +153,7 @@ void check_cuda(cudaError_t status, const char *call) {
         current->lose(text);
         current->expect_alive();
     }
-    fail(status == cudaErrorMemoryAllocation ? MEZZO_STATUS_OUT_OF_MEMORY : MEZZO_STATUS_INTERNAL, "%s", text.c_str());
+    fail(status_of(status), "%s", text.c_str());
 }
 
 CudaStream::CudaStream(int ordinal) {
@@ -145,6 +169,19 @@ void CudaStream::synchronize() const {
     check_cuda(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
 }
 
+void CudaStream::begin_capture() {
+    const std::lock_guard<std::mutex> lock(begin_mutex_);
+    // Relaxed: the memory stream and other devices go on working.
+    check_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
+}
+
+void CudaStream::wait_unless_captured() noexcept {
+    const std::lock_guard<std::mutex> lock(begin_mutex_);
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    cudaStreamIsCapturing(stream_, &status);
+    if (status == cudaStreamCaptureStatusNone) cudaStreamSynchronize(stream_);
+}
+
 /// Why a device is of no more use, if it is.
 struct CudaDevice::Loss {
     std::mutex mutex;
@@ -152,18 +189,20 @@ struct CudaDevice::Loss {
     std::string cause;
 };
 
-CudaDevice::CudaDevice(int ordinal, std::string name, const CudaMachine &machine)
-    : CudaDevice(ordinal, std::move(name), machine, std::make_shared<CudaStream>(ordinal)) {}
+CudaDevice::CudaDevice(int index, int ordinal, std::string name, const CudaMachine &machine)
+    : CudaDevice(index, ordinal, std::move(name), machine, std::make_shared<CudaStream>(ordinal)) {}
 
-CudaDevice::CudaDevice(int ordinal, std::string name, const CudaMachine &machine, std::shared_ptr<CudaStream> stream)
-    : Device({MEZZO_DEVICE_TYPE_CUDA, ordinal}, std::move(name), std::make_unique<CudaMemory>(ordinal, stream)),
+CudaDevice::CudaDevice(int index, int ordinal, std::string name, const CudaMachine &machine,
+                       std::shared_ptr<CudaStream> stream)
+    : Device({MEZZO_DEVICE_TYPE_CUDA, index}, std::move(name), std::make_unique<CudaMemory>(*this, ordinal, stream)),
+      ordinal_(ordinal),
       machine_(machine),
       stream_(std::move(stream)),
       loss_(std::make_shared<Loss>()) {}
 
 void CudaDevice::make_current() const {
     current = this;
-    check_cuda(cudaSetDevice(id().index), "cudaSetDevice");
+    check_cuda(cudaSetDevice(ordinal_), "cudaSetDevice");
 }
 
 cudaStream_t CudaDevice::stream() const {
@@ -179,7 +218,7 @@ void CudaDevice::synchronize() {
 std::unique_ptr<Recorder> CudaDevice::record() {
     // Blocks that are freed during the capture may go back to CUDA at once: nothing uses them any more.
     synchronize();
-    return std::make_unique<CudaRecorder>(*this);
+    return std::make_unique<CudaRecorder>(*this, *stream_);
 }
 
 void CudaDevice::expect_alive() const {
@@ -222,10 +261,13 @@ DeviceSearch find_cuda_devices() {
         search.missing_reason = missing_text(status);
         return search;
     }
+    int before = 0;
+    cudaGetDevice(&before);
     for (int ordinal = 0; ordinal < count; ++ordinal) {
         std::string reason;
         try {
-            if (std::unique_ptr<Device> device = open(ordinal, reason)) {
+            const auto index = static_cast<int>(search.devices.size());
+            if (std::unique_ptr<Device> device = open(index, ordinal, reason)) {
                 search.devices.push_back(std::move(device));
                 continue;
             }
@@ -233,8 +275,10 @@ DeviceSearch find_cuda_devices() {
             reason = error.what();
         }
         if (!search.missing_reason.empty()) search.missing_reason += "; ";
-        search.missing_reason += "cuda:" + std::to_string(ordinal) + ": " + reason;
+        search.missing_reason += "GPU " + std::to_string(ordinal) + ": " + reason;
     }
+    cudaSetDevice(before);
+    if (!search.devices.empty()) search.missing_reason.clear();
     return search;
 }
 

@@ -7,6 +7,7 @@
 #include <cuda_runtime_api.h>
 
 #include <memory>
+#include <mutex>
 #include <string>
 
 namespace mezzo {
@@ -14,6 +15,7 @@ namespace mezzo {
 /// What the choice of a kernel depends on.
 struct CudaMachine {
     int arch;           // 10 * major + minor of the compute capability
+    int code_arch;      // that kernels are compiled for here, arch or less
     int processors;     // streaming multiprocessors
     int64_t shared_max; // bytes of shared memory that one block can have
     int64_t l2_bytes;
@@ -30,13 +32,21 @@ class CudaStream {
     cudaStream_t get() const { return stream_; }
     void synchronize() const;
 
+    /// From here to cudaStreamEndCapture() what is issued to the stream is recorded.
+    void begin_capture();
+
+    /// Waits for the work issued, where CUDA allows it; a capture begins after such a wait, so that there is none then.
+    void wait_unless_captured() noexcept;
+
   private:
     cudaStream_t stream_ = nullptr;
+    std::mutex begin_mutex_; // no capture begins between the question and the wait
 };
 
 class CudaDevice final : public Device {
   public:
-    CudaDevice(int ordinal, std::string name, const CudaMachine &machine);
+    /// `index` is the device's number for Mezzo, `ordinal` CUDA's, which also counts those that cannot be used.
+    CudaDevice(int index, int ordinal, std::string name, const CudaMachine &machine);
 
     const CudaMachine &machine() const { return machine_; }
 
@@ -51,15 +61,19 @@ class CudaDevice final : public Device {
     void copy_to_host(void *to, const void *from, int64_t bytes) override;
     void copy_within(void *to, const void *from, int64_t bytes) override;
 
+    /// Makes the device the calling thread's current one.
+    void make_current() const;
+
     /// Notes why the device is of no more use; only the first cause counts.
     void lose(const std::string &cause) const noexcept;
 
   private:
     struct Loss;
 
-    CudaDevice(int ordinal, std::string name, const CudaMachine &machine, std::shared_ptr<CudaStream> stream);
-    void make_current() const;
+    CudaDevice(int index, int ordinal, std::string name, const CudaMachine &machine,
+               std::shared_ptr<CudaStream> stream);
 
+    int ordinal_;
     CudaMachine machine_;
     std::shared_ptr<CudaStream> stream_;
     std::shared_ptr<Loss> loss_;
@@ -70,7 +84,11 @@ inline CudaDevice &cuda_device(Device &device) {
     return static_cast<CudaDevice &>(device);
 }
 
-/// Looks for devices, each time anew.
+/// Looks for devices, each time anew. The calling thread's current device stays what it is.
 DeviceSearch find_cuda_devices();
+
+/// The compute capability, as in 90, that kernels for the current device are compiled for; 0 when this build has none
+/// that it can run.
+int compiled_arch();
 
 } // namespace mezzo

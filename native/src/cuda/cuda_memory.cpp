@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cuda/cuda_memory.h"
 
+#include "cuda/check.h"
+
 #include <cstdlib>
 #include <string_view>
 
@@ -15,27 +17,25 @@ bool poison_is_asked_for() {
 
 } // namespace
 
-CudaMemory::CudaMemory(int ordinal, std::shared_ptr<CudaStream> work)
-    : ordinal_(ordinal), work_(std::move(work)), memory_(ordinal), poison_(poison_is_asked_for()) {}
+CudaMemory::CudaMemory(const CudaDevice &device, int ordinal, std::shared_ptr<CudaStream> work)
+    : device_(device), ordinal_(ordinal), work_(std::move(work)), memory_(ordinal), poison_(poison_is_asked_for()) {}
 
-void *CudaMemory::allocate_block(int64_t bytes) noexcept {
+void *CudaMemory::allocate_block(int64_t bytes) {
+    device_.make_current();
     void *block = nullptr;
-    if (cudaSetDevice(ordinal_) != cudaSuccess) return nullptr;
-    if (cudaMallocAsync(&block, static_cast<size_t>(bytes), memory_.get()) != cudaSuccess ||
-        cudaStreamSynchronize(memory_.get()) != cudaSuccess) {
+    const cudaError_t status = cudaMallocAsync(&block, static_cast<size_t>(bytes), memory_.get());
+    if (status == cudaErrorMemoryAllocation) {
         cudaGetLastError();
         return nullptr;
     }
+    check_cuda(status, "cudaMallocAsync");
+    memory_.synchronize();
     return block;
 }
 
 void CudaMemory::free_block(void *block, int64_t) noexcept {
     cudaSetDevice(ordinal_);
-    // The work that used the block may not have run yet. While the work's stream is captured this is refused,
-    // but nothing has been issued since the wait before the capture.
-    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-    cudaStreamIsCapturing(work_->get(), &status);
-    if (status == cudaStreamCaptureStatusNone) cudaStreamSynchronize(work_->get());
+    work_->wait_unless_captured(); // the work that used the block may not have run yet
     cudaFreeAsync(block, memory_.get());
     cudaStreamSynchronize(memory_.get());
 }
@@ -47,10 +47,13 @@ int64_t CudaMemory::free_bytes() noexcept {
     return static_cast<int64_t>(free);
 }
 
-void CudaMemory::on_use(void *block, int64_t, int64_t block_bytes) noexcept {
+void CudaMemory::on_use(void *block, int64_t, int64_t block_bytes, bool captured) noexcept {
     if (!poison_) return;
     cudaSetDevice(ordinal_);
-    cudaMemsetAsync(block, 0xff, static_cast<size_t>(block_bytes), work_->get());
+    // The work that used the block before comes first, and another thread's capture must not record this.
+    if (!captured) work_->wait_unless_captured();
+    cudaMemsetAsync(block, 0xff, static_cast<size_t>(block_bytes), captured ? work_->get() : memory_.get());
+    if (!captured) cudaStreamSynchronize(memory_.get());
 }
 
 } // namespace mezzo

@@ -10,14 +10,15 @@ namespace mezzo {
 /// work's stream does not record it; the allocator keeps blocks, so it happens rarely.
 class CudaMemory final : public MemorySource {
   public:
-    CudaMemory(int ordinal, std::shared_ptr<CudaStream> work);
+    CudaMemory(const CudaDevice &device, int ordinal, std::shared_ptr<CudaStream> work);
 
-    void *allocate_block(int64_t bytes) noexcept override;
+    void *allocate_block(int64_t bytes) override;
     void free_block(void *block, int64_t bytes) noexcept override;
     int64_t free_bytes() noexcept override;
-    void on_use(void *block, int64_t bytes, int64_t block_bytes) noexcept override;
+    void on_use(void *block, int64_t bytes, int64_t block_bytes, bool captured) noexcept override;
 
   private:
+    const CudaDevice &device_;
     int ordinal_;
     std::shared_ptr<CudaStream> work_; // of the device
     CudaStream memory_;

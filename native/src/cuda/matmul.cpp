@@ -3,6 +3,7 @@
 // promise of a time.
 #include "cuda/matmul.h"
 
+#include "core/arithmetic.h"
 #include "cuda/matmul_tile.h"
 
 #include <algorithm>
@@ -63,10 +64,6 @@ double multiply_rate(const MatmulKernel &kernel, const CudaMachine &machine) {
     if (kernel.oldest_arch < 80 && machine.arch >= 80) rate /= 2;
     if (kernel.oldest_arch < 90 && machine.arch >= 90) rate *= 0.6;
     return rate;
-}
-
-int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
 }
 
 double as_double(int64_t value) {
@@ -175,7 +172,7 @@ std::span<const MatmulKernel *const> matmul_kernels() {
 bool can_run(const MatmulKernel &kernel, const MatmulProblem &problem, const CudaMachine &machine) {
     return kernel.dtype == problem.dtype && kernel.a_transposed == problem.a_transposed &&
            kernel.b_transposed == problem.b_transposed && (!kernel.tf32 || problem.allow_tf32) &&
-           kernel.oldest_arch <= machine.arch && kernel.shared_bytes <= machine.shared_max &&
+           kernel.oldest_arch <= machine.code_arch && kernel.shared_bytes <= machine.shared_max &&
            kernel.alignment <= matmul_alignment(problem) && problem.m <= kernel.largest_m &&
            problem.n <= kernel.largest_n;
 }
@@ -219,7 +216,7 @@ struct ChoiceKey {
     int64_t m, n, k, batch, epilogue_bytes;
     mezzo_dtype dtype;
     int alignment;
-    bool a_transposed, b_transposed, allow_tf32;
+    bool a_transposed, b_transposed, allow_tf32, column_sum;
 
     bool operator==(const ChoiceKey &) const = default;
 };
@@ -231,11 +228,20 @@ MatmulChoice choose_once(const MatmulProblem &p, const CudaMachine &machine) {
         MatmulChoice choice;
     };
     thread_local std::array<Entry, 256> remembered{};
-    const ChoiceKey key{
-        &machine,       p.m,         p.n, p.k, p.batch, epilogue_bytes(p), p.dtype, matmul_alignment(p), p.a_transposed,
-        p.b_transposed, p.allow_tf32};
+    const ChoiceKey key{&machine,
+                        p.m,
+                        p.n,
+                        p.k,
+                        p.batch,
+                        epilogue_bytes(p),
+                        p.dtype,
+                        matmul_alignment(p),
+                        p.a_transposed,
+                        p.b_transposed,
+                        p.allow_tf32,
+                        static_cast<bool>(p.epilogue.column_sum)};
     uint64_t hash = static_cast<uint64_t>(key.epilogue_bytes + key.alignment) + p.dtype + (p.a_transposed ? 32u : 0u) +
-                    (p.b_transposed ? 64u : 0u);
+                    (p.b_transposed ? 64u : 0u) + (key.column_sum ? 128u : 0u);
     for (const int64_t size : {p.m, p.n, p.k, p.batch}) {
         hash = (hash ^ static_cast<uint64_t>(size)) * 0x9E3779B97F4A7C15; // 2^64 / golden ratio
         hash ^= hash >> 32;

@@ -11,16 +11,23 @@
 
 namespace mezzo {
 
+/// Where sums of columns go: out (+)= sum; out is [columns] of the product's dtype, or f32 beside a half.
+struct ColumnSum {
+    TensorData out = {};
+    bool accumulate = false;
+    float *found_inf = nullptr; // scalar, set to 1 when a sum is Inf or NaN as it is stored
+
+    explicit operator bool() const { return static_cast<bool>(out); }
+};
+
 /// What happens to an element (i, j) of the product before the one rounding, in this order.
 struct MatmulEpilogue {
-    TensorData bias = {};        // [n], added to row i: x += bias[j]; out's dtypes
-    bool relu = false;           // x = max(x, 0), NaN stays NaN
-    TensorData mask = {};        // [batch, m, n]: x = 0 where mask <= 0, the gradient of ReLU; out's dtypes
-    bool accumulate = false;     // x += out, the scaled add of a gradient
-    TensorData column_sum = {};  // [n], written: the sum over all rows and batches of the x that is stored, rounded as
-                                 // it is stored, in a fixed order; out's dtypes
-    bool accumulate_sum = false; // column_sum += instead
-    float *found_inf = nullptr;  // scalar, set to 1 when an x is Inf or NaN as it is stored, else left as it is
+    TensorData bias = {};       // [n], added to row i: x += bias[j]; out's dtypes
+    bool relu = false;          // x = max(x, 0), NaN stays NaN
+    TensorData mask = {};       // [batch, m, n]: x = 0 where mask <= 0, the gradient of ReLU; out's dtypes
+    bool accumulate = false;    // x += out, the scaled add of a gradient
+    ColumnSum column_sum = {};  // over all rows and batches of the x that is stored, as it is rounded, in a fixed order
+    float *found_inf = nullptr; // scalar, set to 1 when an x is Inf or NaN as it is stored, else left as it is
 };
 
 /// out = epilogue(a b), for each member of the batch. All matrices are row-major and contiguous.

@@ -10,6 +10,7 @@
 // elements for each of the matrix.
 #include "cuda/matmul_reduce.h"
 
+#include "core/arithmetic.h"
 #include "cuda/matmul_epilogue.cuh"
 #include "device/launch.cuh"
 
@@ -20,10 +21,6 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kAtOnce = 4; // loads of a thread before the first is used, to have more bytes in flight
-
-int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
 
 dim3 grid_of(int64_t blocks) {
     return {static_cast<unsigned>(blocks), 1, 1};
@@ -175,12 +172,16 @@ __global__ void __launch_bounds__(kThreads) column_pass_kernel(ColumnArguments a
         MEZZO_UNROLL
         for (int i = 0; i < kQuad; ++i) shared[thread][i] += shared[thread + width * a.quads][i];
     }
-    if (thread_row != 0 || count == 0) return;
-    MEZZO_UNROLL
-    for (int i = 0; i < kQuad; ++i) sum[i] = shared[thread][i];
+    const bool stores = thread_row == 0 && count > 0;
+    if (stores) {
+        MEZZO_UNROLL
+        for (int i = 0; i < kQuad; ++i) sum[i] = shared[thread][i];
+    }
     if (whole) {
-        EpilogueThread<T>(a.whole_sum, 0, 0).quad(0, column, sum);
-    } else {
+        EpilogueThread<T> finish(a.whole_sum, 0, 0);
+        if (stores) finish.quad(0, column, sum);
+        finish.vote();
+    } else if (stores) {
         store_quad(reinterpret_cast<Sum *>(a.partials) + part * a.columns + column, sum, count, 1);
     }
 }
@@ -204,8 +205,12 @@ int64_t chunk_rows(const ColumnPass &pass, int64_t strips, int quads, const Cuda
     return std::max(few, even);
 }
 
-EpilogueArguments sum_epilogue(mezzo_dtype dtype, const TensorData &out, int64_t columns, bool accumulate) {
-    return {.m = 1, .n = columns, .out = epilogue_tensor(out, dtype, columns, 0), .accumulate = accumulate};
+EpilogueArguments sum_epilogue(mezzo_dtype dtype, int64_t columns, const ColumnSum &sum) {
+    return {.m = 1,
+            .n = columns,
+            .out = epilogue_tensor(sum.out, dtype, columns, 0),
+            .accumulate = sum.accumulate,
+            .found_inf = sum.found_inf};
 }
 
 } // namespace
@@ -224,9 +229,9 @@ void sum_parts(CudaDevice &device, const PartialSums &partials, const EpilogueAr
     });
 }
 
-void sum_column_parts(CudaDevice &device, mezzo_dtype dtype, const std::byte *partials, int64_t parts,
-                      const TensorData &out, int64_t columns, bool accumulate) {
-    sum_parts(device, {dtype, partials, parts, 1}, sum_epilogue(dtype, out, columns, accumulate));
+void sum_column_parts(CudaDevice &device, mezzo_dtype dtype, const std::byte *partials, int64_t parts, int64_t columns,
+                      const ColumnSum &sum) {
+    sum_parts(device, {dtype, partials, parts, 1}, sum_epilogue(dtype, columns, sum));
 }
 
 void pass_columns(CudaDevice &device, const ColumnPass &pass) {
@@ -256,14 +261,13 @@ void pass_columns(CudaDevice &device, const ColumnPass &pass) {
         if (!pass.column_sum) {
             run();
         } else if (parts == 1) {
-            arguments.whole_sum = sum_epilogue(pass.dtype, pass.column_sum, pass.columns, pass.accumulate_sum);
+            arguments.whole_sum = sum_epilogue(pass.dtype, pass.columns, pass.column_sum);
             run();
         } else {
             const Scratch<Arithmetic<T>> partials(device.memory(), parts * pass.columns);
             arguments.partials = reinterpret_cast<std::byte *>(partials.data());
             run();
-            sum_column_parts(device, pass.dtype, arguments.partials, parts, pass.column_sum, pass.columns,
-                             pass.accumulate_sum);
+            sum_column_parts(device, pass.dtype, arguments.partials, parts, pass.columns, pass.column_sum);
         }
     });
 }

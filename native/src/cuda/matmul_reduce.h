@@ -17,9 +17,9 @@ struct PartialSums {
 /// Adds the parts in an order that their shape and the machine fix, and applies the epilogue.
 void sum_parts(CudaDevice &device, const PartialSums &partials, const EpilogueArguments &epilogue);
 
-/// The same for sums of columns, [parts, columns]: out (+)= their sum; out is of `dtype`, or f32 beside a half.
-void sum_column_parts(CudaDevice &device, mezzo_dtype dtype, const std::byte *partials, int64_t parts,
-                      const TensorData &out, int64_t columns, bool accumulate);
+/// Adds parts of sums of columns, [parts, columns], likewise.
+void sum_column_parts(CudaDevice &device, mezzo_dtype dtype, const std::byte *partials, int64_t parts, int64_t columns,
+                      const ColumnSum &sum);
 
 /// One pass over [batch, rows, columns]: x = from, 0 where mask <= 0, rounded to dtype when `round`; then stored
 /// and summed. Tensors are of `dtype`, or f32 beside a half.
@@ -32,8 +32,7 @@ struct ColumnPass {
     TensorData mask = {}; // [batch, rows, columns], or not given
     TensorData to = {};   // the same shape, of `dtype`, or not given; stored in rounded form, so round is set
     bool round = false;
-    TensorData column_sum = {}; // [columns] over all rows and batches, in a fixed order, or not given
-    bool accumulate_sum = false;
+    ColumnSum column_sum = {}; // over all rows and batches, in a fixed order, or not given
 };
 
 void pass_columns(CudaDevice &device, const ColumnPass &pass);

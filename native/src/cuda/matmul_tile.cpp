@@ -2,6 +2,7 @@
 // The launch of a kernel of tiles: its arguments, scratch memory for partial sums, and the kernels that add them.
 #include "cuda/matmul_tile.h"
 
+#include "core/arithmetic.h"
 #include "cuda/matmul_reduce.h"
 #include "device/launch.cuh"
 
@@ -10,10 +11,6 @@
 
 namespace mezzo {
 namespace {
-
-int64_t divide_up(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
 
 /// The largest number of bytes, at most 16, that is a power of two and divides `bytes`.
 int64_t alignment_of(int64_t bytes) {
@@ -124,8 +121,7 @@ void launch_tiles(CudaDevice &device, const MatmulProblem &problem, int splits, 
         const Scratch<std::byte> partials(device.memory(), parts * problem.n * dtype_size(sum));
         arguments.epilogue.column_partials = partials.data();
         run();
-        sum_column_parts(device, problem.dtype, partials.data(), parts, epilogue.column_sum, problem.n,
-                         epilogue.accumulate_sum);
+        sum_column_parts(device, problem.dtype, partials.data(), parts, problem.n, epilogue.column_sum);
     } else {
         run();
     }
@@ -136,8 +132,7 @@ void launch_tiles(CudaDevice &device, const MatmulProblem &problem, int splits, 
                               .columns = problem.n,
                               .from_batch_stride = problem.out_batch_stride,
                               .from = problem.out,
-                              .column_sum = epilogue.column_sum,
-                              .accumulate_sum = epilogue.accumulate_sum});
+                              .column_sum = epilogue.column_sum});
     }
 }
 

@@ -6,7 +6,7 @@
 // memory busy is that a lane loads many elements before it adds the first, up to 256 bytes, 128 KB on each
 // multiprocessor. Accesses of 16 bytes would give one thread the elements of several lanes.
 // Where f64 runs at 1/32 or 1/64 of f32's rate (all but the GPUs for data centres), converting and adding bound the
-// speed: about one element a clock on each multiprocessor, half of it for squared errors.
+// speed: about one element a clock on each multiprocessor, two thirds of that for squared errors.
 //
 // The sums of the blocks are added by the thread block that finishes last, in the same launch: a second one would
 // cost more than the few hundred sums of a usual loss. It finds out by a counter that it sets back to 0. The counter

@@ -7,23 +7,28 @@
 
 #include "core/descriptor.h"
 #include "cpu/linear.h"
+#include "ops/unscale.h"
 
 #include <algorithm>
 
 namespace mezzo {
 namespace {
 
-constexpr mezzo_linear_desc kDefaults{sizeof(mezzo_linear_desc), MEZZO_ACTIVATION_NONE, MEZZO_LINEAR_ACCUMULATE_NONE,
-                                      0};
-constexpr uint32_t kAllAccumulate =
-    MEZZO_LINEAR_ACCUMULATE_INPUT | MEZZO_LINEAR_ACCUMULATE_WEIGHT | MEZZO_LINEAR_ACCUMULATE_BIAS;
+constexpr mezzo_linear_desc kDefaults{sizeof(mezzo_linear_desc), MEZZO_ACTIVATION_NONE, MEZZO_LINEAR_ACCUMULATE_NONE, 0,
+                                      MEZZO_ACTIVATION_NONE};
+constexpr uint32_t kAllAccumulate = MEZZO_LINEAR_ACCUMULATE_INPUT | MEZZO_LINEAR_ACCUMULATE_WEIGHT |
+                                    MEZZO_LINEAR_ACCUMULATE_BIAS | MEZZO_LINEAR_ACCUMULATE_SUM;
+
+void expect_activation(mezzo_activation activation, const char *field) {
+    if (activation == MEZZO_ACTIVATION_NONE || activation == MEZZO_ACTIVATION_RELU) return;
+    fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.%s is %d, expected a mezzo_activation", field,
+         static_cast<int>(activation));
+}
 
 mezzo_linear_desc read_linear_desc(const mezzo_linear_desc *given) {
     const mezzo_linear_desc desc = read_descriptor(given, kDefaults);
-    if (desc.activation != MEZZO_ACTIVATION_NONE && desc.activation != MEZZO_ACTIVATION_RELU) {
-        fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.activation is %d, expected a mezzo_activation",
-             static_cast<int>(desc.activation));
-    }
+    expect_activation(desc.activation, "activation");
+    expect_activation(desc.input_activation, "input_activation");
     if (desc.allow_tf32 > 1) {
         fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.allow_tf32 is %u, expected 0 or 1", desc.allow_tf32);
     }
@@ -85,8 +90,17 @@ void run_on_cpu(Device &device, const Layer &layer) {
     cpu::run_linear(layer, cpu::product_backend(choice), device.memory());
 }
 
+void backward_on_cpu(Device &device, const LinearBackward &layer) {
+    run_on_cpu(device, layer);
+    if (layer.found_inf) {
+        const std::array checked{layer.grad_weight, layer.grad_bias, layer.grad_input_sum};
+        unscale_on_cpu(
+            device, {.groups = group_by_dtype(checked), .found_inf = layer.found_inf, .scale = {}, .check_only = true});
+    }
+}
+
 const Implementation<LinearForward> cpu_forward(MEZZO_DEVICE_TYPE_CPU, run_on_cpu<LinearForward>);
-const Implementation<LinearBackward> cpu_backward(MEZZO_DEVICE_TYPE_CPU, run_on_cpu<LinearBackward>);
+const Implementation<LinearBackward> cpu_backward(MEZZO_DEVICE_TYPE_CPU, backward_on_cpu);
 
 void linear_forward(mezzo_tensor out_handle, mezzo_tensor input_handle, mezzo_tensor weight_handle,
                     mezzo_tensor bias_handle, const mezzo_linear_desc *given_desc) {
@@ -124,6 +138,8 @@ struct BackwardArguments {
     TensorRef grad_input;
     TensorRef grad_weight;
     TensorRef grad_bias;
+    TensorRef grad_input_sum;
+    TensorRef found_inf;
     TensorRef grad_output;
     TensorRef input;
     TensorRef weight;
@@ -147,6 +163,11 @@ void expect_complete(const BackwardArguments &a, const mezzo_linear_desc &desc) 
     }
     expect_needed(a.weight, static_cast<bool>(a.grad_input), "grad_input");
     expect_needed(a.input, static_cast<bool>(a.grad_weight), "grad_weight");
+    expect_needed(a.grad_input, static_cast<bool>(a.grad_input_sum), "grad_input_sum");
+    if (desc.input_activation == MEZZO_ACTIVATION_RELU) {
+        expect_needed(a.grad_input, true, "the gradient of the ReLU before");
+        expect_needed(a.input, true, "the gradient of the ReLU before");
+    }
     expect_needed(a.output, desc.activation == MEZZO_ACTIVATION_RELU, "the gradient of ReLU");
 }
 
@@ -169,9 +190,12 @@ LinearSizes check_backward(const BackwardArguments &a) {
     expect_floating(a.input);
     expect_floating(a.weight);
     if (a.input) expect_dtype(a.weight, {dtype});
-    for (const TensorRef *tensor : {&a.grad_input, &a.grad_weight, &a.grad_bias, &a.grad_output, &a.output}) {
+    for (const TensorRef *tensor :
+         {&a.grad_input, &a.grad_weight, &a.grad_bias, &a.grad_input_sum, &a.grad_output, &a.output}) {
         expect_own_or_f32(*tensor, dtype);
     }
+    expect_scalar(a.found_inf);
+    expect_dtype(a.found_inf, {MEZZO_DTYPE_F32});
 
     expect_rank_at_least_1(a.grad_output);
     const int64_t out_features = a.grad_output.dim(a.grad_output.rank() - 1);
@@ -190,6 +214,7 @@ LinearSizes check_backward(const BackwardArguments &a) {
     expect_rows_like(a.grad_input, a.grad_output, in_features);
     expect_shape(a.grad_weight, {out_features, in_features});
     expect_shape(a.grad_bias, {out_features});
+    expect_shape(a.grad_input_sum, {in_features});
     return {rows, in_features, out_features};
 }
 
@@ -202,16 +227,14 @@ bool is_in_place(const BackwardArguments &a, bool accumulate_input) {
 void linear_backward(const BackwardArguments &a, const mezzo_linear_desc *given_desc) {
     const mezzo_linear_desc desc = read_linear_desc(given_desc);
     expect_complete(a, desc);
-    expect_same_device({&a.grad_output, &a.grad_input, &a.grad_weight, &a.grad_bias, &a.input, &a.weight, &a.output});
+    expect_same_device({&a.grad_output, &a.grad_input, &a.grad_weight, &a.grad_bias, &a.grad_input_sum, &a.found_inf,
+                        &a.input, &a.weight, &a.output});
     const LinearSizes sizes = check_backward(a);
     const bool accumulate_input = (desc.accumulate & MEZZO_LINEAR_ACCUMULATE_INPUT) != 0;
-    if (is_in_place(a, accumulate_input)) {
-        expect_no_overlaps({&a.grad_input, &a.grad_weight, &a.grad_bias}, {&a.input, &a.weight, &a.output});
-        expect_no_overlaps({&a.grad_weight, &a.grad_bias}, {&a.grad_output});
-    } else {
-        expect_no_overlaps({&a.grad_input, &a.grad_weight, &a.grad_bias},
-                           {&a.grad_output, &a.input, &a.weight, &a.output});
-    }
+    expect_no_overlaps({&a.grad_input, &a.grad_weight, &a.grad_bias, &a.grad_input_sum, &a.found_inf},
+                       {&a.input, &a.weight, &a.output});
+    expect_no_overlaps({&a.grad_weight, &a.grad_bias, &a.grad_input_sum, &a.found_inf}, {&a.grad_output});
+    if (!is_in_place(a, accumulate_input)) expect_no_overlap(a.grad_input, a.grad_output);
 
     const bool relu = desc.activation == MEZZO_ACTIVATION_RELU;
     run_op(a.grad_output.device(),
@@ -220,13 +243,17 @@ void linear_backward(const BackwardArguments &a, const mezzo_linear_desc *given_
                           .grad_input = a.grad_input,
                           .grad_weight = a.grad_weight,
                           .grad_bias = a.grad_bias,
+                          .grad_input_sum = a.grad_input_sum,
+                          .found_inf = a.found_inf,
                           .grad_output = a.grad_output,
                           .input = TensorData(a.input).data,
                           .weight = TensorData(a.weight).data,
                           .output = relu ? TensorData(a.output) : TensorData(),
+                          .mask_input = desc.input_activation == MEZZO_ACTIVATION_RELU,
                           .accumulate_input = accumulate_input,
                           .accumulate_weight = (desc.accumulate & MEZZO_LINEAR_ACCUMULATE_WEIGHT) != 0,
                           .accumulate_bias = (desc.accumulate & MEZZO_LINEAR_ACCUMULATE_BIAS) != 0,
+                          .accumulate_sum = (desc.accumulate & MEZZO_LINEAR_ACCUMULATE_SUM) != 0,
                           .allow_tf32 = desc.allow_tf32 != 0});
 }
 
@@ -239,13 +266,16 @@ mezzo_status mezzo_linear_forward(mezzo_tensor out, mezzo_tensor input, mezzo_te
 }
 
 mezzo_status mezzo_linear_backward(mezzo_tensor grad_input, mezzo_tensor grad_weight, mezzo_tensor grad_bias,
-                                   mezzo_tensor grad_output, mezzo_tensor input, mezzo_tensor weight,
-                                   mezzo_tensor output, const mezzo_linear_desc *desc) {
+                                   mezzo_tensor grad_input_sum, mezzo_tensor found_inf, mezzo_tensor grad_output,
+                                   mezzo_tensor input, mezzo_tensor weight, mezzo_tensor output,
+                                   const mezzo_linear_desc *desc) {
     return mezzo::guard("linear_backward", [&] {
         using namespace mezzo;
         linear_backward({.grad_input = optional_tensor(grad_input, "grad_input"),
                          .grad_weight = optional_tensor(grad_weight, "grad_weight"),
                          .grad_bias = optional_tensor(grad_bias, "grad_bias"),
+                         .grad_input_sum = optional_tensor(grad_input_sum, "grad_input_sum"),
+                         .found_inf = optional_tensor(found_inf, "found_inf"),
                          .grad_output = require_tensor(grad_output, "grad_output"),
                          .input = optional_tensor(input, "input"),
                          .weight = optional_tensor(weight, "weight"),

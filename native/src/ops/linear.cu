@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// linear on CUDA: three matrix products and a pass over the output's gradient.
+// linear on CUDA: three matrix products and, unless the layer after has done it already, a pass over the output's
+// gradient.
 //
 //   forward    out[rows, out] = act(input[rows, in] weight[out, in]^T + bias[out])    bias and ReLU in the epilogue
 //   backward   g[rows, out]          = output <= 0 ? 0 : grad_output, in the layer's dtype
 //              grad_bias[out]        = sum over rows of g                              in the same pass
 //              grad_weight[out, in]  = g^T input                                       few tiles, long k: split
-//              grad_input[rows, in]  = g weight                                        may overwrite grad_output
+//              grad_input[rows, in]  = g weight, masked by input; summed over rows     in the epilogue
+//              found_inf             where a sum or grad_weight is stored              in the epilogue
 //
 // g is grad_output itself where nothing is to be done to it. grad_input comes last, since it may take its place.
 // Accumulation and the order of sums: docs/kernels/cuda-matmul-simt.md. 2 rows in out FLOP a product; the pass reads
@@ -32,6 +34,15 @@ void forward_on_cuda(Device &device, const LinearForward &layer) {
                                  .epilogue = {.bias = layer.bias, .relu = layer.relu}});
 }
 
+float *found_inf(const LinearBackward &layer) {
+    return layer.found_inf ? layer.found_inf.as<float>() : nullptr;
+}
+
+/// The input, which kernels only read.
+TensorData input_data(const LinearBackward &layer) {
+    return {const_cast<std::byte *>(layer.input), layer.dtype, layer.sizes.rows * layer.sizes.in_features};
+}
+
 /// grad_weight = g^T input, for g[rows, out_features] of the layer's dtype.
 MatmulProblem weight_gradient(const LinearBackward &layer, const std::byte *g) {
     const auto [rows, in_features, out_features] = layer.sizes;
@@ -44,7 +55,7 @@ MatmulProblem weight_gradient(const LinearBackward &layer, const std::byte *g) {
             .a_transposed = true,
             .out = layer.grad_weight,
             .allow_tf32 = layer.allow_tf32,
-            .epilogue = {.accumulate = layer.accumulate_weight}};
+            .epilogue = {.accumulate = layer.accumulate_weight, .found_inf = found_inf(layer)}};
 }
 
 /// grad_input = g weight.
@@ -58,7 +69,9 @@ MatmulProblem input_gradient(const LinearBackward &layer, const std::byte *g) {
             .b = layer.weight,
             .out = layer.grad_input,
             .allow_tf32 = layer.allow_tf32,
-            .epilogue = {.accumulate = layer.accumulate_input}};
+            .epilogue = {.mask = layer.mask_input ? input_data(layer) : TensorData(),
+                         .accumulate = layer.accumulate_input,
+                         .column_sum = {layer.grad_input_sum, layer.accumulate_sum, found_inf(layer)}}};
 }
 
 void backward_on_cuda(Device &any_device, const LinearBackward &layer) {
@@ -83,8 +96,7 @@ void backward_on_cuda(Device &any_device, const LinearBackward &layer) {
                       .mask = layer.output,
                       .to = changed ? TensorData(changed->data(), layer.dtype, rows * out_features) : TensorData(),
                       .round = true,
-                      .column_sum = layer.grad_bias,
-                      .accumulate_sum = layer.accumulate_bias});
+                      .column_sum = {layer.grad_bias, layer.accumulate_bias, found_inf(layer)}});
     }
     if (layer.grad_weight) matmul(device, weight_gradient(layer, g));
     if (layer.grad_input) matmul(device, input_gradient(layer, g));

@@ -31,13 +31,17 @@ struct LinearBackward {
     TensorData grad_input; // optional, as the next two; may be grad_output
     TensorData grad_weight;
     TensorData grad_bias;
+    TensorData grad_input_sum; // optional: the sum over rows of grad_input
+    TensorData found_inf;      // optional f32 scalar: set where a gradient but grad_input is Inf or NaN
     TensorData grad_output;
-    const std::byte *input;  // needed for grad_weight
+    const std::byte *input;  // needed for grad_weight and mask_input
     const std::byte *weight; // needed for grad_input
     TensorData output;       // given for ReLU: masks grad_output
+    bool mask_input;         // grad_input is 0 where input <= 0
     bool accumulate_input;
     bool accumulate_weight;
     bool accumulate_bias;
+    bool accumulate_sum;
     bool allow_tf32;
 
     /// Whether grad_input overwrites grad_output.

@@ -7,8 +7,9 @@
 //   scale               f32 or f64 scalar; may be missing
 //
 // Loss and gradient in one pass and one launch. Squares are accumulated in f64 in the order of ops/reduction.h:
-// deterministic, the CPU's bits but for the payload of a NaN. 5 FLOP, 3 of them in f64, and 2 sizeof(T) + sizeof(G)
-// bytes an element; device/reduce.cuh says what bounds the speed.
+// deterministic, the CPU's bits but for the payload of a NaN. 4 FLOP, 2 of them in f64
+// after a conversion (f64: all 4), and 2 sizeof(T) + sizeof(G) bytes an element; device/reduce.cuh says what bounds the
+// speed.
 // Source: as mse_loss.cpp.
 #include "ops/mse_loss.h"
 

@@ -14,11 +14,6 @@ MEZZO_HOST_DEVICE double factor_or_one(const TensorData &scalar) {
     return static_cast<double>(*reinterpret_cast<const float *>(scalar.data));
 }
 
-/// 1 / scale, computed in f64 and rounded to f32: what gradients are unscaled with.
-MEZZO_HOST_DEVICE float inverse_of_scale(const TensorData &scale) {
-    return static_cast<float>(1.0 / factor_or_one(scale));
-}
-
 /// The dtype of a sum over elements of a dtype, and of the gradient of one.
 constexpr mezzo_dtype reduced_dtype(mezzo_dtype dtype) {
     return dtype_is_half(dtype) ? MEZZO_DTYPE_F32 : dtype;

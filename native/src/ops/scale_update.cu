@@ -3,8 +3,8 @@
 //
 //   found = any found_infs[i] != 0;  scale, growth_tracker = next_scale(scale, growth_tracker, found)
 //
-// The pointers to the found_infs travel in the kernel's parameters. More than the 500 that fit there are first put
-// together into one, in as many launches as it takes.
+// The pointers to the found_infs travel in the kernel's parameters, 500 of them, about as many as every driver takes.
+// More are first put together into one, in as many launches as it takes.
 #include "ops/scale_update.h"
 
 #include <optional>

@@ -5,8 +5,8 @@
 //   found_inf  f32 scalar, only ever set to 1
 //   scale      f32 scalar; may be null
 //
-// The check sees the value before the multiplication, as bits: an exponent of all ones. 1 / scale is computed
-// in f64 and rounded to f32; halves are multiplied in f32 and rounded once; a factor of 1 writes nothing.
+// The check sees the value before the multiplication, as bits: an exponent of all ones. 1 / scale is one
+// division in f32; halves are multiplied in f32 and rounded once; a factor of 1 writes nothing.
 // Elementwise, so independent of the number of threads. 2 sizeof(T) bytes an element, half of it to check only.
 // Source: PyTorch's _amp_foreach_non_finite_check_and_unscale_.
 #include "ops/unscale.h"
@@ -46,32 +46,7 @@ bool unscale_list(const ElementList<std::byte *> &grads, float factor) {
     return !found;
 }
 
-void unscale_on_cpu(Device &, const Unscale &a) {
-    const float factor = inverse_of_scale(a.scale ? a.scale.as<const float>() : nullptr);
-    const bool multiply = !a.check_only && factor != 1.0F;
-    bool finite = true;
-    for (const UnscaleGroup &group : a.groups) {
-        finite &= visit_floating_dtype(group.dtype, [&](auto tag) {
-            using T = typename decltype(tag)::type;
-            return multiply ? unscale_list<T, true>(group.grads, factor) : unscale_list<T, false>(group.grads, factor);
-        });
-    }
-    if (!finite) *a.found_inf.as<float>() = 1.0F;
-}
-
 const Implementation<Unscale> cpu_unscale(MEZZO_DEVICE_TYPE_CPU, unscale_on_cpu);
-
-/// Sorts the gradients by dtype.
-std::vector<UnscaleGroup> group_by_dtype(std::span<const TensorRef> grads) {
-    std::vector<UnscaleGroup> groups;
-    for (const TensorRef &grad : grads) {
-        auto group = std::find_if(groups.begin(), groups.end(),
-                                  [&](const UnscaleGroup &other) { return other.dtype == grad.dtype(); });
-        if (group == groups.end()) group = groups.insert(group, {grad.dtype(), {}});
-        group->grads.add(grad.bytes_data(), grad.elements());
-    }
-    return groups;
-}
 
 void unscale(const TensorRef &found_inf, std::span<const TensorRef> grads, const TensorRef &scale, bool check_only) {
     expect_same_device(found_inf, scale);
@@ -93,10 +68,37 @@ void unscale(const TensorRef &found_inf, std::span<const TensorRef> grads, const
     overlap.add_read(scale);
     overlap.run();
 
-    run_op(found_inf.device(), Unscale{group_by_dtype(grads), found_inf, scale, check_only});
+    const std::vector<TensorData> data(grads.begin(), grads.end());
+    run_op(found_inf.device(), Unscale{group_by_dtype(data), found_inf, scale, check_only});
 }
 
 } // namespace
+
+std::vector<UnscaleGroup> group_by_dtype(std::span<const TensorData> grads) {
+    std::vector<UnscaleGroup> groups;
+    for (const TensorData &grad : grads) {
+        if (!grad) continue;
+        auto group = std::find_if(groups.begin(), groups.end(),
+                                  [&](const UnscaleGroup &other) { return other.dtype == grad.dtype; });
+        if (group == groups.end()) group = groups.insert(group, {grad.dtype, {}});
+        group->grads.add(grad.data, grad.elements);
+    }
+    return groups;
+}
+
+void unscale_on_cpu(Device &, const Unscale &a) {
+    const float factor = inverse_of_scale(a.scale ? a.scale.as<const float>() : nullptr);
+    const bool multiply = !a.check_only && factor != 1.0F;
+    bool finite = true;
+    for (const UnscaleGroup &group : a.groups) {
+        finite &= visit_floating_dtype(group.dtype, [&](auto tag) {
+            using T = typename decltype(tag)::type;
+            return multiply ? unscale_list<T, true>(group.grads, factor) : unscale_list<T, false>(group.grads, factor);
+        });
+    }
+    if (!finite) *a.found_inf.as<float>() = 1.0F;
+}
+
 } // namespace mezzo
 
 mezzo_status mezzo_unscale(mezzo_tensor found_inf, const mezzo_tensor *grads, int32_t count, mezzo_tensor scale,

@@ -31,7 +31,8 @@ internal sealed class SequentialTests : TensorFixture
         var plain = modules.Aggregate(x, (flowing, module) => module.Forward(flowing));
         plain.To(DType.Float32).Sum().Backward();
         Assert.That(Values(fused), Is.EqualTo(Values(plain)));
-        Assert.That(parameters.Select(p => p.Grad!.ToArray<float>()), Is.EqualTo(fusedGrads));
+        // The layer after a ReLU sums the bias gradient, in an order of its own, only where the layer before has that ReLU in it.
+        Assert.That(parameters.Select(p => p.Grad!.ToArray<float>()), Is.EqualTo(fusedGrads).Within(1e-4).Percent);
     }
 
     [Test]

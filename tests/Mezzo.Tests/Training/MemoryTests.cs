@@ -56,6 +56,8 @@ internal sealed class MemoryTests : TensorFixture
             gradInput.Handle,
             gradWeight.Handle,
             gradBias.Handle,
+            default,
+            default,
             gradOutput.Handle,
             input.Handle,
             weight.Handle,

@@ -30,7 +30,7 @@ TEST(Abi, Structs_HaveTheirPinnedSizes) {
     EXPECT_EQ(sizeof(mezzo_graph), 8u);
     EXPECT_EQ(sizeof(mezzo_graph_info), 32u);
     EXPECT_EQ(sizeof(mezzo_random_desc), 24u);
-    EXPECT_EQ(sizeof(mezzo_linear_desc), 16u);
+    EXPECT_EQ(sizeof(mezzo_linear_desc), 20u);
     EXPECT_EQ(sizeof(mezzo_mse_loss_desc), 8u);
     EXPECT_EQ(sizeof(mezzo_unscale_desc), 8u);
     EXPECT_EQ(sizeof(mezzo_scale_update_desc), 24u);

@@ -4,6 +4,7 @@
 #include "support/oracle.h"
 #include "support/status.h"
 
+#include <atomic>
 #include <string>
 #include <thread>
 
@@ -193,6 +194,61 @@ TEST(Graph, OtherThreads_AreTurnedAwayDuringACapture) {
     const TestGraph graph;
     EXPECT_EQ(graph.info().ops, 0);
     EXPECT_EQ(graph.info().memory_bytes, 0);
+}
+
+// A thread fills and reads a tensor while this one captures: each of its calls is done at once or turned away.
+TEST(Graph, Capture_BesideAThreadThatWorks_RecordsItsOwnAlone) {
+    constexpr int64_t kElements = 64;
+    const TestTensor x(MEZZO_DTYPE_F32, {kElements}, std::vector<double>(kElements, 3));
+    const TestTensor y(MEZZO_DTYPE_F32, {kElements});
+    std::atomic<bool> stop{false};
+    std::atomic<int> done{0}, wrong{0};
+    std::thread other([&] {
+        mezzo_tensor own{};
+        const int64_t elements = kElements;
+        while (mezzo_tensor_create(&own, kDevice, MEZZO_DTYPE_F32, &elements, 1) != MEZZO_STATUS_OK) {
+        }
+        float last = 0;
+        for (float value = 1; !stop; ++value) {
+            const mezzo_status filled = mezzo_fill(own, value);
+            if (filled == MEZZO_STATUS_OK) last = value;
+            float host[kElements] = {};
+            const mezzo_status read = mezzo_tensor_read(host, own, sizeof(host));
+            for (const mezzo_status status : {filled, read}) {
+                wrong += status != MEZZO_STATUS_OK && status != MEZZO_STATUS_CAPTURE_INVALID;
+            }
+            if (read == MEZZO_STATUS_OK && last != 0) {
+                wrong += host[0] != last || host[kElements - 1] != last;
+                ++done;
+            }
+            // Memory goes back to the device, and comes again, at any time.
+            mezzo_tensor brief{};
+            if (mezzo_tensor_create(&brief, kDevice, MEZZO_DTYPE_F32, &elements, 1) == MEZZO_STATUS_OK) {
+                wrong += mezzo_tensor_destroy(brief) != MEZZO_STATUS_OK;
+            }
+            wrong += mezzo_memory_trim(kDevice) != MEZZO_STATUS_OK;
+        }
+        wrong += mezzo_tensor_destroy(own) != MEZZO_STATUS_OK;
+    });
+    for (int i = 0; i < 300 || (done < 20 && i < 30000); ++i) {
+        const TestGraph graph = capture_relu(y, x);
+        EXPECT_EQ(graph.info().ops, 1);
+        EXPECT_OK(mezzo_graph_launch(graph));
+        if (::testing::Test::HasFailure()) break;
+    }
+    stop = true;
+    other.join();
+    EXPECT_EQ(wrong, 0);
+    EXPECT_GE(done, 20);
+    EXPECT_TRUE(is_identical(y.values(), std::vector<double>(kElements, 3)));
+}
+
+TEST(Graph, End_WithoutAPlaceForTheGraph_EndsTheCaptureAllTheSame) {
+    ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+    EXPECT_FAILS(mezzo_graph_capture_end(nullptr, kDevice), INVALID_ARGUMENT,
+                 "graph_capture_end: out_graph is a null pointer");
+    ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+    ASSERT_OK(mezzo_graph_capture_abort(kDevice));
 }
 
 TEST(Graph, BadHandlesAndPointers_AreRejected) {

@@ -94,7 +94,74 @@ TEST(CudaDevice, WithoutAGpu_IsMissingAndSaysSo) {
 
 TEST(CudaDevice, OfAnOldArchitecture_IsNamedWithWhatIsExpected) {
     expect_search({.arch = "6.1"},
-                  "0: cuda:0: Simulated CUDA device (sm_61) has compute capability 6.1, expected 7.5 or newer");
+                  "0: GPU 0: Simulated CUDA device (sm_61) has compute capability 6.1, expected 7.5 or newer");
+}
+
+TEST(CudaDevice, ThatTheBuildHasNoKernelsFor_IsMissingAndSaysSo) {
+    expect_search({.arch = "7.5", .code_arch = "8.0"},
+                  "0: GPU 0: Simulated CUDA device (sm_75) has compute capability 7.5, for which this build of "
+                  "libmezzo has no kernels");
+}
+
+TEST(CudaDevice, BesideOneThatCannotBeUsed_IsTheFirst) {
+    expect_search({.devices = 2, .arch = "6.1,9.0"}, "1: ");
+    on_machine({.devices = 3, .arch = "6.1,8.6,9.0"}, [] {
+        EXPECT_EQ(device_count(), 2);
+        EXPECT_EQ(missing_reason(), "");
+        const char *name = nullptr;
+        EXPECT_OK(mezzo_device_name(&name, kFirst));
+        EXPECT_STREQ(name, "Simulated CUDA device (sm_86)");
+        const TestTensor tensor = tensor_on(kSecond, {3});
+        mezzo_tensor_info info{};
+        EXPECT_OK(mezzo_tensor_describe(&info, tensor));
+        EXPECT_EQ(info.device.index, 1);
+        EXPECT_OK(mezzo_fill(tensor, 2)); // on the third GPU, where its memory is
+        EXPECT_TRUE(is_identical(tensor.values(), {2, 2, 2}));
+    });
+}
+
+TEST(CudaDevice, ASearch_LeavesTheThreadsCurrentDevice) {
+    on_machine({}, [] {
+        cuda_sim::configure({.devices = 3});
+        EXPECT_EQ(cudaSetDevice(1), cudaSuccess);
+        EXPECT_EQ(find_cuda_devices().devices.size(), 3u);
+        int current = -1;
+        EXPECT_EQ(cudaGetDevice(&current), cudaSuccess);
+        EXPECT_EQ(current, 1);
+    });
+}
+
+TEST(CudaDevice, AFaultThatAnAllocationSees_LosesTheDevice) {
+    on_machine({}, [] {
+        cuda_sim::inject(cudaErrorIllegalAddress, Call::kAllocation);
+        mezzo_tensor tensor{};
+        const int64_t elements = 12345;
+        EXPECT_EQ(mezzo_tensor_create(&tensor, kFirst, MEZZO_DTYPE_F32, &elements, 1), MEZZO_STATUS_CONTEXT_LOST);
+        EXPECT_EQ(mezzo_device_synchronize(kFirst), MEZZO_STATUS_CONTEXT_LOST);
+    });
+}
+
+TEST(CudaDevice, LostInACapture_LetsItBeAborted) {
+    on_machine({}, [] {
+        const TestTensor x = tensor_on(kFirst, {4});
+        ASSERT_OK(mezzo_graph_capture_begin(kFirst));
+        cuda_sim::inject(cudaErrorIllegalAddress, Call::kLaunch);
+        EXPECT_EQ(mezzo_relu_forward(x, x), MEZZO_STATUS_CONTEXT_LOST);
+        mezzo_graph graph{};
+        EXPECT_EQ(mezzo_graph_capture_end(&graph, kFirst), MEZZO_STATUS_CONTEXT_LOST);
+        EXPECT_OK(mezzo_graph_capture_abort(kFirst));
+    });
+}
+
+TEST(CudaDevice, ACaptureThatCudaBreaks_IsInvalid) {
+    on_machine({}, [] {
+        const TestTensor x = tensor_on(kFirst, {4});
+        ASSERT_OK(mezzo_graph_capture_begin(kFirst));
+        cuda_sim::inject(cudaErrorStreamCaptureInvalidated, Call::kLaunch);
+        EXPECT_EQ(mezzo_relu_forward(x, x), MEZZO_STATUS_CAPTURE_INVALID);
+        EXPECT_OK(mezzo_graph_capture_abort(kFirst));
+        EXPECT_OK(mezzo_relu_forward(x, x));
+    });
 }
 
 TEST(CudaDevice, OfABadOrdinal_SaysWhichThereAre) {

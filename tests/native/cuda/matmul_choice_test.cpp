@@ -16,17 +16,17 @@
 namespace mezzo::testing {
 namespace {
 
-constexpr CudaMachine kTuring{75, 40, 64 * 1024, 4 << 20};
-constexpr CudaMachine kAmpere{80, 108, 163 * 1024, 40 << 20};
-constexpr CudaMachine kAda{89, 128, 99 * 1024, 72 << 20};
-constexpr CudaMachine kHopper{90, 132, 227 * 1024, 50 << 20};
+constexpr CudaMachine kTuring{75, 75, 40, 64 * 1024, 4 << 20};
+constexpr CudaMachine kAmpere{80, 80, 108, 163 * 1024, 40 << 20};
+constexpr CudaMachine kAda{89, 89, 128, 99 * 1024, 72 << 20};
+constexpr CudaMachine kHopper{90, 90, 132, 227 * 1024, 50 << 20};
 constexpr std::array kMachines{kTuring,
                                kAmpere,
-                               CudaMachine{86, 1, 99 * 1024, 1 << 20},
+                               CudaMachine{86, 86, 1, 99 * 1024, 1 << 20},
                                kAda,
                                kHopper,
-                               CudaMachine{100, 148, 227 * 1024, 126 << 20},
-                               CudaMachine{120, 170, 99 * 1024, 96 << 20}};
+                               CudaMachine{100, 90, 148, 227 * 1024, 126 << 20},
+                               CudaMachine{120, 120, 170, 99 * 1024, 96 << 20}};
 constexpr std::array kDTypes{MEZZO_DTYPE_F64, MEZZO_DTYPE_F32, MEZZO_DTYPE_F16, MEZZO_DTYPE_BF16};
 
 /// An address that nothing lies at, so many bytes behind a boundary.

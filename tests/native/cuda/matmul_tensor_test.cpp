@@ -25,19 +25,6 @@ std::ostream &operator<<(std::ostream &out, const Case &c) {
                << c.b_misalignment << " " << c.out_misalignment << " wide " << c.wide;
 }
 
-/// Elements as a kernel multiplies them.
-std::vector<double> as_multiplied(const std::vector<double> &values, const MatmulKernel &kernel) {
-    std::vector<double> result = rounded(values, kernel.dtype);
-    if (!kernel.tf32) return result;
-    constexpr int kSignificand = 11; // bits, the implicit one counted
-    for (double &value : result) {
-        int exponent = 0;
-        const double fraction = std::frexp(value, &exponent);
-        value = std::ldexp(std::round(std::ldexp(fraction, kSignificand)), exponent - kSignificand);
-    }
-    return result;
-}
-
 class MatmulTensor : public ::testing::TestWithParam<const MatmulKernel *> {
   protected:
     const MatmulKernel &kernel() const { return *GetParam(); }
@@ -52,8 +39,8 @@ class MatmulTensor : public ::testing::TestWithParam<const MatmulKernel *> {
         if (!kernel().b_transposed) c.n = up(c.n);
         SCOPED_TRACE(::testing::Message() << kernel().name << " " << c);
 
-        const std::vector<double> a = as_multiplied(random_values(c.m * c.k, 1), kernel());
-        const std::vector<double> b = as_multiplied(random_values(c.k * c.n, 2), kernel());
+        const std::vector<double> a = as_multiplied(random_values(c.m * c.k, 1), kernel().dtype, kernel().tf32);
+        const std::vector<double> b = as_multiplied(random_values(c.k * c.n, 2), kernel().dtype, kernel().tf32);
         const mezzo_dtype out_dtype = c.wide ? MEZZO_DTYPE_F32 : kernel().dtype;
         const Surrounded a_tensor(kernel().dtype, a, c.a_misalignment);
         const Surrounded b_tensor(kernel().dtype, b, c.b_misalignment);

@@ -54,19 +54,6 @@ std::ostream &operator<<(std::ostream &out, const Case &c) {
                << o.wide_out << o.wide_others;
 }
 
-/// Elements as a kernel multiplies them.
-std::vector<double> as_multiplied(const std::vector<double> &values, const Layout &layout) {
-    std::vector<double> result = rounded(values, layout.dtype);
-    if (!layout.tf32) return result;
-    constexpr int kSignificand = 11; // bits, the implicit one counted
-    for (double &value : result) {
-        int exponent = 0;
-        const double fraction = std::frexp(value, &exponent);
-        value = std::ldexp(std::round(std::ldexp(fraction, kSignificand)), exponent - kSignificand);
-    }
-    return result;
-}
-
 /// The tensors of a case and what must come of them.
 class Product {
   public:
@@ -75,8 +62,8 @@ class Product {
           case_(c),
           out_dtype_(c.options.wide_out ? arithmetic_of(layout.dtype) : layout.dtype),
           other_dtype_(c.options.wide_others ? arithmetic_of(layout.dtype) : layout.dtype),
-          a_values_(as_multiplied(random_values(c.batch * c.m * c.k, 1), layout)),
-          b_values_(as_multiplied(random_values(b_members() * c.k * c.n, 2), layout)),
+          a_values_(as_multiplied(random_values(c.batch * c.m * c.k, 1), layout.dtype, layout.tf32)),
+          b_values_(as_multiplied(random_values(b_members() * c.k * c.n, 2), layout.dtype, layout.tf32)),
           before_(rounded(random_values(c.batch * c.m * c.n, 3), out_dtype_)),
           bias_values_(rounded(random_values(c.n, 4), other_dtype_)),
           mask_values_(rounded(random_values(c.batch * c.m * c.n, 5), other_dtype_)),
@@ -108,8 +95,8 @@ class Product {
                              .relu = o.relu,
                              .mask = o.mask ? mask_.data() : TensorData(),
                              .accumulate = o.accumulate,
-                             .column_sum = o.column_sum ? column_sum_.data() : TensorData(),
-                             .accumulate_sum = o.accumulate_sum}};
+                             .column_sum = {.out = o.column_sum ? column_sum_.data() : TensorData(),
+                                            .accumulate = o.accumulate_sum}}};
     }
 
     /// `slack`: roundings on the way to an element, for each that k alone would make.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "ops/adam.h"
+#include "support/every_device.h"
 #include "support/oracle.h"
 #include "support/thread_counts.h"
 
@@ -26,16 +27,6 @@ enum class Misaligned {
     kCopy,
     kGrad
 };
-
-/// The same elements on the CPU; no tensor where there is none.
-TestTensor on_cpu(const TestTensor &tensor) {
-    if (tensor.handle().id == 0) return {};
-    const mezzo_tensor_info info = tensor.info();
-    mezzo_tensor copy{};
-    EXPECT_OK(mezzo_tensor_create(&copy, {MEZZO_DEVICE_TYPE_CPU, 0}, info.dtype, info.shape, info.rank));
-    EXPECT_OK(mezzo_tensor_copy(copy, tensor));
-    return TestTensor(copy);
-}
 
 /// Parameters with their moments, gradients and, where wanted, copies.
 class Model {

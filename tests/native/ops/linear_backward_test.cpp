@@ -36,7 +36,8 @@ TEST(Linear, Backward_AllDTypes_MatchOracle) {
                                            .grad_weight = pick(choice, 1),
                                            .grad_bias = pick(choice, 2),
                                            .grad_output = pick(choice, 3),
-                                           .output = pick(choice, 4)};
+                                           .output = pick(choice, 4),
+                                           .grad_input_sum = pick(choice, 0)};
                 SCOPED_TRACE(text(c));
                 expect_backward(c);
             }
@@ -120,6 +121,75 @@ TEST(Linear, Backward_InfAndNaN_FollowTheMask) {
     }
 }
 
+// The mask of the ReLU before, and its bias gradient: with thin layers, several blocks, threads by columns.
+TEST(Linear, Backward_OfTheReluBefore_MatchesOracle) {
+    for (const mezzo_dtype dtype : kFloatingDTypes) {
+        for (const LinearSizes &sizes : kLinearSizes) {
+            LinearBackwardCase c = backward_case(sizes, dtype);
+            c.input_activation = MEZZO_ACTIVATION_RELU;
+            c.wanted = 15;
+            SCOPED_TRACE(text(c));
+            expect_backward(c);
+        }
+    }
+}
+
+TEST(Linear, Backward_OfTheReluBefore_InEachWay_MatchesOracle) {
+    constexpr uint32_t kInput = MEZZO_LINEAR_ACCUMULATE_INPUT, kSum = MEZZO_LINEAR_ACCUMULATE_SUM;
+    for (const mezzo_dtype dtype : kFloatingDTypes) {
+        for (const mezzo_dtype stored : dtypes_beside(dtype)) {
+            for (const uint32_t accumulate : {0u, kInput, kSum, kInput | kSum}) {
+                for (const uint32_t wanted : {kInput, kInput | kSum, 15u}) {
+                    for (const auto before : {MEZZO_ACTIVATION_NONE, MEZZO_ACTIVATION_RELU}) {
+                        for (const LinearSizes &sizes :
+                             {LinearSizes{33, 21, 18}, LinearSizes{300, 40, 1}, LinearSizes{20, 200, 160}}) {
+                            LinearBackwardCase c = backward_case(sizes, dtype);
+                            c.grad_input = c.grad_input_sum = stored;
+                            c.input_activation = before;
+                            c.accumulate = accumulate;
+                            c.wanted = wanted;
+                            SCOPED_TRACE(text(c));
+                            expect_backward(c);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What found_inf holds after the backward of a layer of f16 gradients, of which one is what overflows.
+double found_inf_after(const std::vector<double> &grad_output_row, const std::vector<double> &input_row,
+                       const std::vector<double> &weight_row, double before) {
+    constexpr int64_t kRows = 70;
+    const auto repeated = [](const std::vector<double> &row) {
+        std::vector<double> all;
+        for (int64_t i = 0; i < kRows; ++i) all.insert(all.end(), row.begin(), row.end());
+        return all;
+    };
+    const auto half = [](const Shape &shape, const std::vector<double> &values) {
+        return TestTensor(MEZZO_DTYPE_F16, shape, values);
+    };
+    const auto in = static_cast<int64_t>(input_row.size());
+    const TestTensor grad_output = half({kRows, 1}, repeated(grad_output_row));
+    const TestTensor input = half({kRows, in}, repeated(input_row)), weight = half({1, in}, weight_row);
+    const TestTensor grad_input(MEZZO_DTYPE_F16, {kRows, in}), grad_weight(MEZZO_DTYPE_F16, {1, in});
+    const TestTensor grad_bias(MEZZO_DTYPE_F16, {1}), grad_input_sum(MEZZO_DTYPE_F16, {in});
+    const TestTensor found_inf(MEZZO_DTYPE_F32, {}, {before});
+    EXPECT_OK(mezzo_linear_backward(grad_input, grad_weight, grad_bias, grad_input_sum, found_inf, grad_output, input,
+                                    weight, {}, nullptr));
+    return found_inf.values()[0];
+}
+
+TEST(Linear, Backward_FoundInf_LooksAtEachGradientAsItIsStored) {
+    EXPECT_EQ(found_inf_after({1}, {1, 2, 3}, {1, 1, 1}, 0), 0);
+    EXPECT_EQ(found_inf_after({1}, {1, 2, 3}, {1, 1, 1}, 1), 1) << "is left as it is";
+    EXPECT_EQ(found_inf_after({1}, {1, 2, 1000}, {1, 1, 1}, 0), 1) << "70 x 1000 does not fit f16: grad_weight";
+    EXPECT_EQ(found_inf_after({1000}, {0, 0, 0}, {0, 0, 0}, 0), 1) << "grad_bias";
+    EXPECT_EQ(found_inf_after({1}, {0, 0, 0}, {0, 1000, 0}, 0), 1) << "grad_input_sum";
+    EXPECT_EQ(found_inf_after({std::nan("")}, {0, 0, 0}, {0, 0, 0}, 0), 1);
+}
+
 TEST(Linear, Backward_MatchesFiniteDifference) {
     constexpr int64_t kRows = 6, kIn = 5, kOut = 4;
     const auto loss = [](const std::vector<double> &x, const std::vector<double> &w, const std::vector<double> &b,
@@ -137,7 +207,8 @@ TEST(Linear, Backward_MatchesFiniteDifference) {
     const TestTensor grad_weight(MEZZO_DTYPE_F64, {kOut, kIn}), grad_bias(MEZZO_DTYPE_F64, {kOut});
     const mezzo_linear_desc desc = linear_desc(MEZZO_ACTIVATION_RELU);
     ASSERT_OK(mezzo_linear_forward(output, input, weight, bias, &desc));
-    ASSERT_OK(mezzo_linear_backward(grad_input, grad_weight, grad_bias, grad_output, input, weight, output, &desc));
+    ASSERT_OK(
+        mezzo_linear_backward(grad_input, grad_weight, grad_bias, {}, {}, grad_output, input, weight, output, &desc));
 
     const auto expect = [](const std::vector<double> &got, const std::vector<double> &expected) {
         ASSERT_EQ(got.size(), expected.size());

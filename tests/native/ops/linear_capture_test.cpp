@@ -31,8 +31,8 @@ class Layer {
     void run() const {
         const mezzo_linear_desc desc = linear_desc(MEZZO_ACTIVATION_RELU);
         EXPECT_OK(mezzo_linear_forward(output_, input_, weight_, bias_, &desc));
-        EXPECT_OK(
-            mezzo_linear_backward(grad_input_, grad_weight_, grad_bias_, gradient_, input_, weight_, output_, &desc));
+        EXPECT_OK(mezzo_linear_backward(grad_input_, grad_weight_, grad_bias_, {}, {}, gradient_, input_, weight_,
+                                        output_, &desc));
     }
 
     std::vector<std::vector<uint8_t>> results() const {

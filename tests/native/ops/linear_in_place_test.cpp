@@ -32,7 +32,8 @@ Gradients backward(mezzo_dtype dtype, int64_t rows, int64_t features, mezzo_acti
     const TestTensor grad_weight(dtype, {features, features});
     const TestTensor grad_bias(dtype, {features});
     const mezzo_linear_desc desc = linear_desc(activation);
-    EXPECT_OK(mezzo_linear_backward(grad_input, grad_weight, grad_bias, grad_output, input, weight, output, &desc));
+    EXPECT_OK(
+        mezzo_linear_backward(grad_input, grad_weight, grad_bias, {}, {}, grad_output, input, weight, output, &desc));
     return {grad_input.bytes(), grad_weight.bytes(), grad_bias.bytes()};
 }
 
@@ -67,7 +68,7 @@ TEST(Linear, Backward_InPlaceWhileAccumulating_IsRefused) {
     const TestTensor gradient(MEZZO_DTYPE_F32, {4, 3}, std::vector<double>(12, 1));
     const TestTensor weight(MEZZO_DTYPE_F32, {3, 3}, std::vector<double>(9, 1));
     const mezzo_linear_desc desc = linear_desc(MEZZO_ACTIVATION_NONE, MEZZO_LINEAR_ACCUMULATE_INPUT);
-    EXPECT_FAILS(mezzo_linear_backward(gradient, {}, {}, gradient, {}, weight, {}, &desc), INVALID_ARGUMENT,
+    EXPECT_FAILS(mezzo_linear_backward(gradient, {}, {}, {}, {}, gradient, {}, weight, {}, &desc), INVALID_ARGUMENT,
                  "linear_backward: grad_input shares memory with grad_output, expected separate tensors");
 }
 
@@ -75,7 +76,7 @@ TEST(Linear, Backward_InPlaceOfAnotherWidth_IsRefused) {
     const TestTensor storage(MEZZO_DTYPE_F32, {4, 3}, std::vector<double>(12, 1));
     const TestTensor narrow = storage.view(0, {4, 2});
     const TestTensor weight(MEZZO_DTYPE_F32, {3, 2}, std::vector<double>(6, 1));
-    EXPECT_FAILS(mezzo_linear_backward(narrow, {}, {}, storage, {}, weight, {}, nullptr), INVALID_ARGUMENT,
+    EXPECT_FAILS(mezzo_linear_backward(narrow, {}, {}, {}, {}, storage, {}, weight, {}, nullptr), INVALID_ARGUMENT,
                  "linear_backward: grad_input shares memory with grad_output, expected separate tensors");
 }
 

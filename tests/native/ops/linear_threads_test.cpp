@@ -21,7 +21,8 @@ std::vector<std::vector<uint8_t>> run_layer(const LinearSizes &sizes, mezzo_dtyp
     const TestTensor grad_weight(dtype, {out, in}), grad_bias(dtype, {out});
     const mezzo_linear_desc desc = linear_desc(MEZZO_ACTIVATION_RELU);
     EXPECT_OK(mezzo_linear_forward(output, input, weight, bias, &desc));
-    EXPECT_OK(mezzo_linear_backward(grad_input, grad_weight, grad_bias, grad_output, input, weight, output, &desc));
+    EXPECT_OK(
+        mezzo_linear_backward(grad_input, grad_weight, grad_bias, {}, {}, grad_output, input, weight, output, &desc));
     return {output.bytes(), grad_input.bytes(), grad_weight.bytes(), grad_bias.bytes()};
 }
 

@@ -4,20 +4,12 @@
 #include <cmath>
 #include <string_view>
 
+#include "support/every_device.h"
 #include "support/oracle.h"
 #include "support/status.h"
 
 namespace mezzo::testing {
 namespace {
-
-/// The same elements on the CPU.
-TestTensor on_cpu(const TestTensor &tensor) {
-    const mezzo_tensor_info info = tensor.info();
-    mezzo_tensor copy{};
-    EXPECT_OK(mezzo_tensor_create(&copy, {MEZZO_DEVICE_TYPE_CPU, 0}, info.dtype, info.shape, info.rank));
-    EXPECT_OK(mezzo_tensor_copy(copy, tensor));
-    return TestTensor(copy);
-}
 
 /// A dynamic loss scale on its way through training.
 class ScaleUpdate : public ::testing::Test {

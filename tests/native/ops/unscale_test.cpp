@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "support/every_device.h"
 #include "support/oracle.h"
 #include "support/thread_counts.h"
 
@@ -20,15 +21,6 @@ mezzo_status unscale(const TestTensor &found_inf, const TestTensor &grad, mezzo_
                      const mezzo_unscale_desc *desc = nullptr) {
     const mezzo_tensor handle = grad;
     return mezzo_unscale(found_inf, &handle, 1, scale, desc);
-}
-
-/// The same elements on the CPU.
-TestTensor on_cpu(const TestTensor &tensor) {
-    const mezzo_tensor_info info = tensor.info();
-    mezzo_tensor copy{};
-    EXPECT_OK(mezzo_tensor_create(&copy, {MEZZO_DEVICE_TYPE_CPU, 0}, info.dtype, info.shape, info.rank));
-    EXPECT_OK(mezzo_tensor_copy(copy, tensor));
-    return TestTensor(copy);
 }
 
 /// Gradients, and whether Inf or NaN was found in them.

@@ -119,4 +119,13 @@ void RecordedOps::run() const {
     EXPECT_OK(mezzo_graph_launch(graph_));
 }
 
+TestTensor on_cpu(const TestTensor &tensor) {
+    if (tensor.handle().id == 0) return {};
+    const mezzo_tensor_info info = tensor.info();
+    mezzo_tensor copy{};
+    EXPECT_OK(mezzo_tensor_create(&copy, {MEZZO_DEVICE_TYPE_CPU, 0}, info.dtype, info.shape, info.rank));
+    EXPECT_OK(mezzo_tensor_copy(copy, tensor));
+    return TestTensor(copy);
+}
+
 } // namespace mezzo::testing

@@ -22,6 +22,9 @@ class Results {
 /// test_device() is each device in turn.
 void expect_same_bits_on_every_device(const std::function<void(Results &)> &compute);
 
+/// The same elements on the CPU; no tensor where there is none.
+TestTensor on_cpu(const TestTensor &tensor);
+
 /// A view that begins `offset` elements into a larger tensor, so that what is written beside it shows.
 struct Placed {
     Placed(mezzo_dtype dtype, int64_t offset, const std::vector<double> &values);

@@ -9,7 +9,11 @@
 namespace mezzo::testing {
 
 mezzo_linear_desc linear_desc(mezzo_activation activation, uint32_t accumulate) {
-    return {sizeof(mezzo_linear_desc), activation, accumulate, 0};
+    return {.struct_size = sizeof(mezzo_linear_desc),
+            .activation = activation,
+            .accumulate = accumulate,
+            .allow_tf32 = 0,
+            .input_activation = MEZZO_ACTIVATION_NONE};
 }
 
 std::vector<mezzo_dtype> dtypes_beside(mezzo_dtype dtype) {
@@ -38,17 +42,19 @@ LinearBackwardCase backward_case(const LinearSizes &sizes, mezzo_dtype dtype) {
             .grad_weight = wide,
             .grad_bias = wide,
             .grad_output = dtype,
-            .output = dtype};
+            .output = dtype,
+            .grad_input_sum = wide};
 }
 
 std::string text(const LinearBackwardCase &c) {
     std::string name = "linear/backward/" + std::to_string(c.dtype) + "/" + std::to_string(c.sizes.rows) + "x" +
                        std::to_string(c.sizes.in) + "x" + std::to_string(c.sizes.out) + "/dtypes";
-    for (const mezzo_dtype dtype : {c.grad_input, c.grad_weight, c.grad_bias, c.grad_output, c.output}) {
+    for (const mezzo_dtype dtype :
+         {c.grad_input, c.grad_weight, c.grad_bias, c.grad_output, c.output, c.grad_input_sum}) {
         name += " " + std::to_string(dtype);
     }
-    return name + "/activation " + std::to_string(c.activation) + "/accumulate " + std::to_string(c.accumulate) +
-           "/wanted " + std::to_string(c.wanted);
+    return name + "/activation " + std::to_string(c.activation) + "/input " + std::to_string(c.input_activation) +
+           "/accumulate " + std::to_string(c.accumulate) + "/wanted " + std::to_string(c.wanted);
 }
 
 namespace {
@@ -68,6 +74,7 @@ class Gradient {
 
     mezzo_tensor handle() const { return tensor_; }
     bool wanted() const { return wanted_; }
+    std::vector<double> values() const { return tensor_.values(); }
 
     void expect(const Expected &product, int64_t terms) const {
         if (!wanted_) return;
@@ -100,7 +107,10 @@ std::vector<double> output_values(const LinearBackwardCase &c, int64_t count) {
 
 void expect_backward(const LinearBackwardCase &c) {
     const auto [rows, in, out] = c.sizes;
-    const std::vector<double> input_values = random_rounded(rows * in, 11, c.dtype);
+    std::vector<double> input_values = random_rounded(rows * in, 11, c.dtype);
+    if (c.input_activation == MEZZO_ACTIVATION_RELU) {
+        for (size_t i = 0; i < input_values.size(); i += 5) input_values[i] = i % 2 == 0 ? 0.0 : -0.0;
+    }
     const std::vector<double> weight_values = random_rounded(out * in, 12, c.dtype);
     const std::vector<double> outputs = output_values(c, rows * out);
     std::vector<double> grad_output_values = random_rounded(rows * out, 14, c.grad_output);
@@ -121,15 +131,29 @@ void expect_backward(const LinearBackwardCase &c) {
     const Gradient grad_weight(c, MEZZO_LINEAR_ACCUMULATE_WEIGHT, c.grad_weight, {out, in}, 16);
     const Gradient grad_bias(c, MEZZO_LINEAR_ACCUMULATE_BIAS, c.grad_bias, {out}, 17);
     const TestTensor grad_output = make(c.grad_output, {rows, out}, grad_output_values);
-    const TestTensor input = grad_weight.wanted() ? make(c.dtype, {rows, in}, input_values) : TestTensor();
+    const Gradient grad_input_sum(c, MEZZO_LINEAR_ACCUMULATE_SUM, c.grad_input_sum, {in}, 18);
+    const bool masks_input = c.input_activation == MEZZO_ACTIVATION_RELU;
+    const TestTensor input =
+        grad_weight.wanted() || masks_input ? make(c.dtype, {rows, in}, input_values) : TestTensor();
     const TestTensor weight = grad_input.wanted() ? make(c.dtype, {out, in}, weight_values) : TestTensor();
     const TestTensor output =
         c.activation == MEZZO_ACTIVATION_RELU ? make(c.output, {rows, out}, outputs) : TestTensor();
 
-    const mezzo_linear_desc desc = linear_desc(c.activation, c.accumulate);
-    ASSERT_OK(mezzo_linear_backward(grad_input.handle(), grad_weight.handle(), grad_bias.handle(), grad_output, input,
-                                    weight, output, &desc));
-    grad_input.expect(matmul(g, weight_values, rows, out, in), out);
+    mezzo_linear_desc desc = linear_desc(c.activation, c.accumulate);
+    desc.input_activation = c.input_activation;
+    ASSERT_OK(mezzo_linear_backward(grad_input.handle(), grad_weight.handle(), grad_bias.handle(),
+                                    grad_input_sum.handle(), {}, grad_output, input, weight, output, &desc));
+    Expected input_gradient = matmul(g, weight_values, rows, out, in);
+    if (masks_input) {
+        for (size_t i = 0; i < input_values.size(); ++i) {
+            if (input_values[i] <= 0) input_gradient.values[i] = input_gradient.magnitudes[i] = 0;
+        }
+    }
+    grad_input.expect(input_gradient, out);
+    if (grad_input_sum.wanted()) {
+        const std::vector<double> ones(static_cast<size_t>(rows), 1);
+        grad_input_sum.expect(matmul(ones, grad_input.values(), 1, rows, in), rows);
+    }
     grad_weight.expect(matmul(transposed(g, rows, out), input_values, out, rows, in), rows);
     grad_bias.expect(matmul(std::vector<double>(static_cast<size_t>(rows), 1), g, 1, rows, out), rows);
 }

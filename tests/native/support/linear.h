@@ -41,9 +41,11 @@ struct LinearBackwardCase {
     mezzo_dtype grad_bias;
     mezzo_dtype grad_output;
     mezzo_dtype output;
+    mezzo_dtype grad_input_sum;
     mezzo_activation activation = MEZZO_ACTIVATION_RELU;
+    mezzo_activation input_activation = MEZZO_ACTIVATION_NONE;
     uint32_t accumulate = MEZZO_LINEAR_ACCUMULATE_NONE;
-    uint32_t wanted = 7; // bits of mezzo_linear_accumulate: which gradients are asked for
+    uint32_t wanted = 7; // bits of mezzo_linear_accumulate: which gradients are asked for; not the sum by default
     bool misaligned = false;
     bool special = false; // Inf and NaN in the gradient and the output
 };

@@ -78,4 +78,16 @@ std::vector<double> finite_difference(const std::function<double(const std::vect
     return gradient;
 }
 
+std::vector<double> as_multiplied(const std::vector<double> &values, mezzo_dtype dtype, bool tf32) {
+    std::vector<double> result = rounded(values, dtype);
+    if (!tf32) return result;
+    constexpr int kSignificand = 11; // bits, the implicit one counted
+    for (double &value : result) {
+        int exponent = 0;
+        const double fraction = std::frexp(value, &exponent);
+        value = std::ldexp(std::round(std::ldexp(fraction, kSignificand)), exponent - kSignificand);
+    }
+    return result;
+}
+
 } // namespace mezzo::testing

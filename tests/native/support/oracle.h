@@ -31,4 +31,8 @@ double relu(double value);
 std::vector<double> finite_difference(const std::function<double(const std::vector<double> &)> &function,
                                       std::vector<double> point);
 
+/// Elements as a matrix product multiplies them: rounded to the dtype and, for `tf32`, to 11 significant bits, to
+/// nearest.
+std::vector<double> as_multiplied(const std::vector<double> &values, mezzo_dtype dtype, bool tf32);
+
 } // namespace mezzo::testing

@@ -52,6 +52,18 @@ cudaError_t cudaFuncSetAttribute(const void *function, cudaFuncAttribute attribu
     });
 }
 
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *function) {
+    return api_call([&](Runtime &runtime) {
+        if (function == nullptr) return cudaErrorInvalidDeviceFunction;
+        const int arch = runtime.current_device().model.arch;
+        const std::string &code = runtime.machine.code_arch;
+        *attributes = {};
+        attributes->binaryVersion = arch;
+        attributes->ptxVersion = code.empty() ? arch : model_of(code).arch;
+        return attributes->ptxVersion <= arch ? cudaSuccess : cudaErrorNoKernelImageForDevice;
+    });
+}
+
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const void *function, int block_threads,
                                                           size_t dynamic_shared_bytes) {
     return api_call([&](Runtime &runtime) {

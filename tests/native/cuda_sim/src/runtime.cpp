@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <random>
+#include <sstream>
 #include <utility>
 
 namespace mezzo::cuda_sim {
@@ -55,8 +56,11 @@ Runtime &open_runtime() {
 }
 
 Runtime::Runtime(const Machine &described) : machine(described) {
+    std::istringstream archs(machine.arch);
+    std::string arch;
     for (int i = 0; i < machine.devices; ++i) {
-        devices.push_back(std::make_unique<Device>(i, model_of(machine.arch), machine.memory));
+        if (std::string next; std::getline(archs, next, ',')) arch = next;
+        devices.push_back(std::make_unique<Device>(i, model_of(arch), machine.memory));
     }
 }
 

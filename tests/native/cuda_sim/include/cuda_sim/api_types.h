@@ -20,6 +20,7 @@
     X(cudaErrorInvalidDevice, 101, "invalid device ordinal")                                                  \
     X(cudaErrorDeviceUninitialized, 201, "invalid device context")                                            \
     X(cudaErrorNoKernelImageForDevice, 209, "no kernel image is available for execution on the device")       \
+    X(cudaErrorUnsupportedPtxVersion, 222, "the provided PTX was compiled with an unsupported toolchain.")    \
     X(cudaErrorECCUncorrectable, 214, "uncorrectable ECC error encountered")                                  \
     X(cudaErrorInvalidResourceHandle, 400, "invalid resource handle")                                         \
     X(cudaErrorIllegalState, 401, "the operation cannot be performed in the present state")                   \
@@ -136,6 +137,11 @@ enum cudaDeviceAttr {
 };
 
 /// The fields that the project reads; CUDA's struct has many more.
+struct cudaFuncAttributes {
+    int ptxVersion;    // 10 * major + minor of the virtual architecture
+    int binaryVersion; // the same of the real one
+};
+
 struct cudaDeviceProp {
     char name[256];
     size_t totalGlobalMem;

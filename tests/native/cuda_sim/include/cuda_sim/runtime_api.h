@@ -66,6 +66,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 
 // Kernels
 cudaError_t cudaFuncSetAttribute(const void *function, cudaFuncAttribute attribute, int value);
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *function);
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const void *function, int block_threads,
                                                           size_t dynamic_shared_bytes);
 
@@ -81,6 +82,10 @@ requires(!std::is_void_v<T>) cudaError_t cudaMallocAsync(T **pointer, size_t byt
 template <class T>
 requires(!std::is_void_v<T>) cudaError_t cudaMallocHost(T **pointer, size_t bytes) {
     return cudaMallocHost(reinterpret_cast<void **>(pointer), bytes);
+}
+template <class... Params>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, void (*kernel)(Params...)) {
+    return cudaFuncGetAttributes(attributes, reinterpret_cast<const void *>(kernel));
 }
 template <class... Params>
 cudaError_t cudaFuncSetAttribute(void (*kernel)(Params...), cudaFuncAttribute attribute, int value) {
