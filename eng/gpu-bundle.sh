@@ -11,7 +11,8 @@ readonly out=$PWD/artifacts/gpu-bundle work=$PWD/artifacts/gpu-bundle-work
 readonly most_megabytes=45
 readonly googletest=/usr/src/googletest # Debian's package googletest, which libgtest-dev brings
 # What the native build, its tests and benchmarks are made from.
-readonly sources=(build.sh CMakeLists.txt CMakePresets.json LICENSE native tests/native benchmarks eng docs/gpu.md)
+readonly sources=(build.sh CMakeLists.txt CMakePresets.json LICENSE native tests/native benchmarks eng docs/gpu.md
+    docs/testing.md)
 
 main() {
     [[ -f $googletest/googletest/CMakeLists.txt ]] || fail "GoogleTest's sources are missing: install googletest"

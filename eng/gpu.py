@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Builds, tests and measures Mezzo on a machine with an NVIDIA GPU, which needs neither .NET nor a network.
 
-    ./build.sh gpu [--simulate] [--minutes N] [PART...]
+    ./build.sh gpu [--simulate] [--minutes N] [--copy-to DIR] [--python PATH] [PART...]
 
 Parts, all of them in this order by default, each with a limit of time so that together they end within N minutes, 10 if
 not said:
@@ -13,14 +13,13 @@ not said:
     bench-training  the sin/cos study against PyTorch eager, compiled, and in CUDA graphs
 
 What needs .NET comes from the bundle that `./build.sh gpu-bundle` makes elsewhere: artifacts/gpu-bundle/ of a checkout,
-or the unpacked bundle itself. Results go to benchmarks/results/gpu-NAME-DATE.json and .md, and where OUT is set they and
-the logs are copied there too. With --simulate a simulated device stands in for the GPU: it proves this program, its
-figures mean nothing, and they go to artifacts/gpu-simulated/.
+or the unpacked bundle itself. Results go to benchmarks/results/gpu-NAME-DATE.json and .md; --copy-to copies them and the
+logs to one more folder, at most 8 files. With --simulate a simulated device stands in for the GPU: it proves this
+program, its figures mean nothing, and they go to artifacts/gpu-simulated/.
 """
 import argparse
 import contextlib
 import datetime
-import hashlib
 import json
 import os
 import pathlib
@@ -35,26 +34,20 @@ from collections import Counter
 
 import gpu_report
 import tally
+from gpu_machine import ROOT, Bundle, Missing, cublaslt_files, extend_path, facts, python_with_torch, source
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks" / "sincos"))
-import machine  # noqa: E402
-
-# Seconds of each part when all of them get 10 minutes. One may take longer where those after it leave it time.
+# Seconds of each part when all of them get 10 minutes.
 LIMITS = {"build": 240, "native": 75, "managed": 60, "sanitizer": 60, "bench-kernels": 60, "bench-training": 90}
 PARTS = tuple(LIMITS)
 
 # These read the source tree that they were built from, or call clang: nothing of them runs on a GPU.
 TESTS_OF_SOURCES = r"^Mezzo\.Tests\.(Conventions\.|Bindings\.(GeneratedBindings|GeneratorRefusal|Layout)Tests)"
 ON_CPU_ONLY = "-*OnCpu.*"
+MOST_FAILURES = 200
 
 
 class Stopped(Exception):
     """A command that its limit of time has ended."""
-
-
-class Missing(Exception):
-    """What a part needs and the machine lacks; said in one sentence."""
 
 
 class Commands:
@@ -99,23 +92,12 @@ class Commands:
             raise RuntimeError(f"{pathlib.Path(str(command[0])).name} exited with {status}: {self.error()}\n{self.tail()}")
 
     def error(self):
-        """The first line of the last command's output that speaks of an error, else its last line."""
-        lines = self.last().splitlines()
-        return next((line for line in lines if re.search(r"\berror\b", line, re.IGNORECASE)), (lines or [""])[-1]).strip()
-
-
-def output_of(*command):
-    """What a command prints; "" when it is not there or fails."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-        return done.stdout.strip() if done.returncode == 0 else ""
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-
-
-def first_match(pattern, text):
-    found = re.search(pattern, text)
-    return found.group(1) if found else None
+        """The first line of the last command's output that tells of an error, else its last line."""
+        lines = [line.strip() for line in self.last().splitlines() if line.strip()] or [""]
+        told = re.compile(r"\b(error|fatal)( #[\w-]+)?:|^CMake Error|undefined reference", re.IGNORECASE)
+        first = next((index for index, line in enumerate(lines) if told.search(line)), len(lines) - 1)
+        # CMake says where in one line, and what in the next.
+        return " ".join(lines[first:first + (2 if lines[first].startswith("CMake Error") else 1)])
 
 
 def ending(status):
@@ -125,70 +107,32 @@ def ending(status):
     return f"was killed by {signal.Signals(-status).name}"
 
 
+def finished_tests(text):
+    """(outcome, name) of the tests that are said to be over, by GoogleTest or in its manner: all there is of a run that
+    did not end well."""
+    outcomes = {"OK": "passed", "FAILED": "failed", "SKIPPED": "skipped"}
+    return [(outcomes[mark], name) for mark, name in
+            re.findall(r"^\[ +(OK|FAILED|SKIPPED) +\] (.+?)(?:, where .*)? \(\d+ ms\)$", text, re.MULTILINE)]
+
+
+def broke_off(text):
+    """Where a run broke off: the last test that it has begun, else the last line."""
+    begun = re.findall(r"^\[ RUN +\] (.+)", text, re.MULTILINE)
+    said = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(("stopped after", "=========", "Note:"))]
+    return f"in {begun[-1]}" if begun else f"after: {(said or ['nothing'])[-1]}"
+
+
 def findings(text):
     """What compute-sanitizer has found, its first lines."""
     return [line.removeprefix("=========").strip() for line in text.splitlines()
-            if re.match(r"========= (Invalid|Error|Program hit|Race|Misaligned|ERROR|WARN)", line)][:5]
-
-
-class Bundle:
-    """The programs that need no .NET, and what the machine lacks of the sources. Unpacked where it is an archive."""
-
-    def __init__(self, work):
-        self.missing = None
-        self.folder = ROOT / "bundle"
-        if not self.folder.is_dir():
-            archive = ROOT / "artifacts" / "gpu-bundle" / "mezzo-gpu.tar.xz"
-            if archive.is_file():
-                self.folder = self.unpack(archive, work / "bundle")
-            else:
-                self.missing = "there is no bundle: ./build.sh gpu-bundle makes artifacts/gpu-bundle/mezzo-gpu.tar.xz"
-        manifest = self.folder / "manifest.json"
-        self.manifest = json.loads(manifest.read_text()) if manifest.is_file() else {}
-        self.tests = self.folder / "tests" / "Mezzo.Tests.Standalone"
-        self.mezzo = self.folder / "mezzo" / "mezzo"
-        self.googletest = self.folder / "googletest"
-
-    @staticmethod
-    def unpack(archive, folder):
-        stamp = folder.parent / "bundle.sha256"
-        digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-        if not (stamp.is_file() and stamp.read_text() == digest and folder.is_dir()):
-            shutil.rmtree(folder, ignore_errors=True)
-            unpacked = folder.parent / "unpacked"
-            shutil.rmtree(unpacked, ignore_errors=True)
-            unpacked.mkdir(parents=True)
-            subprocess.run([sys.executable, "-m", "tarfile", "-e", str(archive), str(unpacked)], check=True)
-            (unpacked / "mezzo-gpu" / "bundle").rename(folder)
-            shutil.rmtree(unpacked)
-            stamp.write_text(digest)
-        return folder
-
-    def changed_sources(self):
-        """Number of native sources here that are not those that the bundle was made from."""
-        listed = self.folder / "sources.sha256"
-        if not listed.is_file():
-            return 0
-        changed = 0
-        for line in listed.read_text().splitlines():
-            digest, name = line.split(maxsplit=1)
-            file = ROOT / name
-            changed += not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest
-        return changed
-
-    def require(self, program):
-        if self.missing:
-            raise Missing(self.missing)
-        if not program.is_file():
-            raise Missing(f"the bundle has no {program.relative_to(self.folder)}")
-        return program
+            if "ERROR SUMMARY: 0 " not in line and re.match(r"========= (Invalid|Error|Program hit|Race|Misaligned|ERROR|WARN)", line)][:5]
 
 
 class Job:
     """What all parts share: the machine, the folders, the device."""
 
-    def __init__(self, simulate):
-        self.simulate = simulate
+    def __init__(self, simulate, python):
+        self.simulate, self.python = simulate, python
         name = "gpu-simulated" if simulate else "gpu"
         self.work = ROOT / "artifacts" / name
         self.build = ROOT / "build" / name
@@ -198,7 +142,7 @@ class Job:
 
     def require_built(self, name):
         if not (self.build / name).is_file():
-            raise Missing(f"{name} is not built: run the part build first")
+            raise Missing(f"{name} is not there: the part build has not run, or has failed")
         return self.build / name
 
     # -- parts: each returns what it has found, beside its status --
@@ -210,6 +154,11 @@ class Job:
             commands.expect(["cmake", "-S", self.bundle.googletest, "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
                              "-DBUILD_GMOCK=OFF", f"-DCMAKE_INSTALL_PREFIX={prefix}"])
             commands.expect(["cmake", "--build", folder, "--target", "install"])
+        targets = {"mezzo": "libmezzo.so", "mezzo_native_tests": "mezzo_native_tests", "cuda_kernels_bench": "cuda_kernels_bench"}
+        fresh = not (self.build / "build.ninja").exists()
+        # What an earlier build has left would be taken for this one's, should this one fail.
+        for file in targets.values():
+            (self.build / file).resolve().unlink(missing_ok=True)
         start = time.monotonic()
         device = ["-DMEZZO_CUDA=SIM"] if self.simulate else ["-DMEZZO_CUDA=ON", "-DMEZZO_CUDA_ARCHITECTURES=native"]
         found = [f"-DCMAKE_PREFIX_PATH={prefix}"] if prefix.is_dir() else []
@@ -217,8 +166,9 @@ class Job:
         commands.expect(["cmake", "-S", ROOT, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
                          "-DMEZZO_ONEDNN=OFF", "-DMEZZO_WERROR=OFF", *device, *found])
         jobs = [f"-j{os.environ['MEZZO_JOBS']}"] if "MEZZO_JOBS" in os.environ else []
-        commands.expect(["ninja", "-C", self.build, *jobs, "mezzo", "mezzo_native_tests", "cuda_kernels_bench"])
-        return {"compile_seconds": round(time.monotonic() - start, 1),
+        # A test that does not compile leaves the library and the benchmarks, -k 0.
+        commands.expect(["ninja", "-C", self.build, "-k", "0", *jobs, *targets])
+        return {"compile_seconds": round(time.monotonic() - start, 1), "fresh": fresh,
                 "library_bytes": self.library.resolve().stat().st_size}
 
     def part_native(self, commands):
@@ -238,97 +188,123 @@ class Job:
                                           ("cpu", tests, library)], lambda file: ["--results", file])
 
     def run_suites(self, commands, suites, results_option):
-        """Runs every suite, whatever the others gave, and counts by device."""
-        counts, failures = {}, []
+        """Runs every suite, whatever the others gave, and counts by device. Two thirds of the time are the GPU's."""
+        counts, failures, skipped = {}, [], []
+        spared = commands.left() / 3
         for device, command, environment in suites:
             file = self.work / "results.xml"
             file.unlink(missing_ok=True)
-            count, failed = Counter(), []
+            broken, limit = None, commands.left() - (spared if device == self.device else 0)
+            if limit < 1:
+                skipped.append(device)
+                continue
             try:
-                status = commands.run([*command, *results_option(file)], environment)
-                if file.is_file():
-                    count, failed = tally.count(tally.results_of(file, status))
-                else:
-                    failed = [f"{command[0].name} {ending(status)} after: {commands.tail(1)}"]
+                status = commands.run([*command, *results_option(file)], environment, limit)
+                if not file.is_file():
+                    broken = f"{command[0].name} {ending(status)} {broke_off(commands.last())}"
             except Stopped as stopped:
-                failed = [f"{stopped} after: {commands.tail(3).splitlines()[0]}"]
+                broken = f"{stopped} {broke_off(commands.last())}"
+            if broken:
+                results = [*finished_tests(commands.last()), ("failed", broken)]
+            else:
+                results = tally.results_of(file, status)
+            count, failed = tally.count(results)
             counts[device] = counts.get(device, Counter()) + count
-            if failed and not count["failed"]:
-                counts[device]["failed"] += 1
             failures += [f"{device}: {test}" for test in failed]
-        return {"suites": counts, "failures": failures}
+        failures += [f"{device}: no time was left for {skipped.count(device)} of the runs" for device in dict.fromkeys(skipped)]
+        return {"suites": counts, "failures": list(dict.fromkeys(failures))}
 
     def part_sanitizer(self, commands):
         """Each tool takes one slice of the tests after another, so that those run are spread over all of them."""
-        tests = self.require_built("mezzo_native_tests")
+        self.require_built("mezzo_native_tests")
         if not self.simulate and not shutil.which("compute-sanitizer"):
             raise Missing("there is no compute-sanitizer on PATH")
-        slices = 4 if self.simulate else 24
         data, failures = {"tools": {}}, []
         for tool, share in (("memcheck", 0.5), ("racecheck", 1.0)):
-            end = time.monotonic() + share * commands.left()
-            prefix = [] if self.simulate else ["compute-sanitizer", "--tool", tool, "--error-exitcode", "86"]
-            done = ran = 0
-            for index in range(slices):
-                file = self.work / "results.xml"
-                file.unlink(missing_ok=True)
-                try:
-                    status = commands.run([*prefix, tests, f"--gtest_filter={ON_CPU_ONLY}", f"--gtest_output=xml:{file}"],
-                                          {"MEZZO_TEST_DEVICE": self.device, "GTEST_TOTAL_SHARDS": str(slices),
-                                           "GTEST_SHARD_INDEX": str(index)}, end - time.monotonic())
-                except Stopped:
-                    break
-                count, failed = tally.count(tally.results_of(file, status))
-                done, ran = done + 1, ran + count["passed"] + count["failed"]
-                if failed:
-                    failures += [f"{tool}: {test}" for test in [*failed, *findings(commands.last())]]
-                if end - time.monotonic() < 2:
-                    break
-            data["tools"][tool] = {"tests": ran, "slices": f"{done} of {slices}"}
-            if done == 0:
-                failures.append(f"{tool}: not even the first of {slices} slices of the tests ended in time")
+            # Failed calls are no finding: tests make some fail, and look themselves.
+            prefix = [] if self.simulate else ["compute-sanitizer", "--tool", tool, "--report-api-errors", "no",
+                                               "--error-exitcode", "86"]
+            data["tools"][tool], failed = self.sanitize(commands, prefix, time.monotonic() + share * commands.left())
+            failures += [f"{tool}: {test}" for test in failed]
         if failures:
             data["failures"] = failures
         return data
+
+    def sanitize(self, commands, prefix, end):
+        """What one tool has run until its time is up, and what has failed."""
+        tests = self.require_built("mezzo_native_tests")
+        slices = 24
+        done, ran, failures, cut = 0, 0, [], False
+        while done < slices and not cut and end - time.monotonic() > 2:
+            file = self.work / "results.xml"
+            file.unlink(missing_ok=True)
+            broken = None
+            try:
+                status = commands.run([*prefix, tests, f"--gtest_filter={ON_CPU_ONLY}", f"--gtest_output=xml:{file}"],
+                                      {"MEZZO_TEST_DEVICE": self.device, "GTEST_TOTAL_SHARDS": str(slices),
+                                       "GTEST_SHARD_INDEX": str(done)}, end - time.monotonic())
+                if not file.is_file():
+                    broken = f"{ending(status)} {broke_off(commands.last())}"
+                results = finished_tests(commands.last()) if broken else tally.results_of(file, status)
+                done += 1
+            except Stopped:
+                results, cut = finished_tests(commands.last()), True
+            if "Device not supported" in commands.last():
+                raise Missing("compute-sanitizer does not support this device here")
+            count, failed = tally.count(results)
+            ran += count["passed"] + count["failed"]
+            failures += [*failed, *([broken] if broken else []), *findings(commands.last())] if failed or broken or cut else []
+            if broken and ran == 0:
+                break  # the next would say the same
+        if ran == 0 and not failures:
+            failures.append(f"not one test ended in time; stopped {broke_off(commands.last())}")
+        return {"tests": ran, "slices": f"{done} of {slices}" + (" and a part" if cut else "")}, list(dict.fromkeys(failures))
 
     def part_bench_kernels(self, commands):
         program = self.require_built("cuda_kernels_bench")
         file = self.work / "kernels.json"
         file.unlink(missing_ok=True)
-        environment = {"MEZZO_CUBLASLT": ":".join(cublaslt_files())}
+        environment = {"MEZZO_CUBLASLT": ":".join(cublaslt_files(self.python))}
         status, stopped = 0, None
         try:
             status = commands.run([program, "--json", file, *(["--tiny"] if self.simulate else [])], environment)
         except Stopped as error:
             stopped = str(error)
         if not file.is_file():
-            raise RuntimeError(f"{stopped or f'{program.name} exited with {status}'}:\n{commands.tail()}")
+            raise RuntimeError(f"{stopped or f'{program.name} {ending(status)}'}: {commands.error()}\n{commands.tail()}")
         data = {"kernels": json.loads(file.read_text())}
         failures = [f"{case['group']} {case['name']}: {case['error']}" for case in data["kernels"]["cases"] if "error" in case]
         if stopped:
             failures.append(stopped)
         elif status != 0 and not failures:
-            failures.append(f"{program.name} exited with {status}")
+            failures.append(f"{program.name} {ending(status)}")
         if failures:
             data["failures"] = failures
         return data
 
     def part_bench_training(self, commands):
         mezzo = self.bundle.require(self.bundle.mezzo)
-        environment = {"MEZZO_LIBRARY": str(self.require_built("libmezzo.so")), "PYTHONUNBUFFERED": "1"}
+        # The folders that compiled kernels are kept in by default may not be writable.
+        environment = {"MEZZO_LIBRARY": str(self.require_built("libmezzo.so")), "PYTHONUNBUFFERED": "1",
+                       "TORCHINDUCTOR_CACHE_DIR": str(self.work / "torch" / "inductor"),
+                       "TRITON_CACHE_DIR": str(self.work / "torch" / "triton")}
         file = self.work / "training.json"
         file.unlink(missing_ok=True)
-        limit = commands.left() - 5
         sizes = ["--epochs", "3", "--samples", "64", "--hidden", "16", "--rounds", "1", "--warm-up", "2"] if self.simulate else []
         peer = ["--torch-device", "cpu"] if self.simulate else []
-        status = commands.run([sys.executable, ROOT / "benchmarks/cuda/train_bench.py", "--mezzo", shlex.quote(str(mezzo)),
-                               "--mezzo-device", self.device, "--python", python_with_torch(), "--limit", f"{limit:.0f}",
-                               "--json", file, *sizes, *peer], environment)
+        status, stopped = 0, None
+        try:
+            status = commands.run([sys.executable, ROOT / "benchmarks/cuda/train_bench.py", "--mezzo", shlex.quote(str(mezzo)),
+                                   "--mezzo-device", self.device, "--python", self.python, "--limit",
+                                   f"{commands.left() - 5:.0f}", "--json", file, *sizes, *peer], environment)
+        except Stopped as error:
+            stopped = str(error)
         if not file.is_file():
-            raise RuntimeError(f"train_bench.py exited with {status}:\n{commands.tail()}")
+            raise RuntimeError(f"{stopped or f'train_bench.py {ending(status)}'}: {commands.error()}\n{commands.tail()}")
         data = {"training": json.loads(file.read_text())}
-        if status != 0:
-            data["failures"] = [data["training"]["contestants"].get("mezzo mixed", {}).get("missing", f"exit status {status}")]
+        if stopped or status != 0:
+            lost = data["training"]["contestants"].get("mezzo mixed", {}).get("missing")
+            data["failures"] = [stopped or (lost and f"mezzo mixed: {lost}") or f"train_bench.py {ending(status)}"]
         return data
 
     def run(self, part, seconds):
@@ -341,10 +317,15 @@ class Job:
             record |= getattr(self, f"part_{part.replace('-', '_')}")(commands)
             if record.get("failures"):
                 record["status"] = "failed"
+                if len(record["failures"]) > MOST_FAILURES:
+                    more = f"and {len(record['failures']) - MOST_FAILURES} more, see {part}.log"
+                    record["failures"] = [*record["failures"][:MOST_FAILURES], more]
         except Missing as missing:
             record |= {"status": "not run", "reason": str(missing)}
         except Stopped as stopped:
-            record |= {"status": "stopped", "reason": f"{stopped}; its log ends with:\n{commands.tail()}"}
+            record |= {"status": "stopped", "reason": f"{stopped} {broke_off(commands.last())}\n{commands.tail()}"}
+        except RuntimeError as error:
+            record |= {"status": "failed", "reason": str(error)}
         except Exception as error:  # of whatever kind, the other parts run
             record |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
         record |= {"seconds": round(time.monotonic() - start, 1), "finished": now()}
@@ -356,72 +337,11 @@ def now():
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
-def toolkits():
-    """Where a CUDA toolkit may be, as native/cmake/Cuda.cmake looks for it."""
-    nvcc = shutil.which("nvcc")
-    roots = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), nvcc and pathlib.Path(nvcc).resolve().parents[1],
-             "/usr/local/cuda"]
-    return [pathlib.Path(root) for root in roots if root]
-
-
-def cublaslt_files():
-    """Where cuBLASLt may be: the toolkit's, then PyTorch's own."""
-    folders = [root / lib for root in toolkits() for lib in ("lib64", "targets/x86_64-linux/lib")]
-    site = output_of(python_with_torch(), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
-    if site:
-        folders += sorted(pathlib.Path(site, "nvidia").glob("*/lib"))
-    files = [file for folder in folders for file in sorted(folder.glob("libcublasLt.so.*[0-9]"))]
-    return list(dict.fromkeys(str(file.resolve()) for file in files))
-
-
-def python_with_torch():
-    for python in (sys.executable, "/usr/bin/python3"):
-        if output_of(python, "-c", "import importlib.util as u; print(u.find_spec('torch') is not None)") == "True":
-            return python
-    return sys.executable
-
-
-def facts(simulate):
-    """The machine: its processor, GPU and tools, never its name."""
-    data = {"cpu": machine.facts(), "simulated": simulate}
-    fields = ("name", "driver_version", "memory.total", "compute_cap", "clocks.max.sm", "power.limit")
-    answer = output_of("nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader").splitlines()
-    if simulate:
-        data["gpu"] = {"name": "simulated"}
-    elif not answer:
-        sys.exit("build.sh gpu: no NVIDIA GPU here, nvidia-smi names none; --simulate tries this program without one")
-    else:
-        data["gpu"] = dict(zip(fields, (value.strip() for value in answer[0].split(","))))
-    data["toolkit"] = first_match(r"V([0-9.]+)", output_of("nvcc", "--version"))
-    data["compiler"] = (output_of("c++", "--version").splitlines() or [None])[0]
-    data["compute-sanitizer"] = first_match(r"Version ([0-9.]+)", output_of("compute-sanitizer", "--version"))
-    return data
-
-
-def source(bundle):
-    """What was built: the commit, and whether it is what the bundle was made from."""
-    commit = output_of("git", "-C", str(ROOT), "rev-parse", "HEAD")
-    changed = bool(output_of("git", "-C", str(ROOT), "status", "--porcelain", "--", ".", ":!benchmarks/results"))
-    data = {"commit": commit or bundle.manifest.get("commit"),
-            "changed": changed if commit else bundle.manifest.get("changed"),
-            "bundle_commit": bundle.manifest.get("commit")}
-    different = bundle.changed_sources()
-    if different:
-        data["differs"] = f"{different} native sources are not those of the bundle, which holds the managed programs"
-    return data
-
-
-def limits(parts, minutes):
-    """The time of each part in turn, given what is left of the total when it begins; 15 s are for what lies between."""
-    total = 60 * minutes - 15
-    end = time.monotonic() + total
-    share = {part: LIMITS[part] * total / sum(LIMITS.values()) for part in PARTS}
-    for index, part in enumerate(parts):
-        left = end - time.monotonic()
-        spare = left - sum(share[other] for other in parts[index:])
-        # The sanitizer takes whatever it gets, and would leave nothing of it to others.
-        extra = spare if part != "sanitizer" or len(parts) == 1 else 0
-        yield part, min(left, share[part] + max(0.0, extra))
+def limit(parts, left):
+    """The time of the first of these parts, given what is left for all of them: its share, and up to half as much again,
+    by which the others get less. The sanitizer, which takes whatever it gets, keeps to its share."""
+    share = left * LIMITS[parts[0]] / sum(LIMITS[part] for part in parts)
+    return share if parts[0] == "sanitizer" else min(left, 1.5 * share)
 
 
 def slug(name):
@@ -437,57 +357,90 @@ def earlier_parts(file, report):
     return earlier["parts"] if earlier.get("source") == report["source"] and not report["source"]["changed"] else {}
 
 
-def copy_out(job, files):
-    folder = os.environ.get("OUT")
-    if not folder:
-        return
-    out = pathlib.Path(folder)
-    out.mkdir(parents=True, exist_ok=True)
+def replace(file, text):
+    """Writes a file whole, or not at all where it is ended meanwhile."""
+    part = file.with_name(file.name + ".part")
+    part.write_text(text)
+    part.replace(file)
+
+
+def copy_to(folder, job, files):
+    """Copies the results and the ends of the logs, a flat list of at most 2 + 6 files below a mebibyte each."""
+    most = 1_000_000
     for file in files:
-        shutil.copy(file, out)
-    for log in sorted((job.work / "logs").glob("*.log")):
-        text = log.read_text(errors="replace")
-        (out / log.name).write_text(text if len(text) < 1 << 20 else f"[the last mebibyte]\n{text[-(1 << 20):]}")
+        shutil.copyfile(file, folder / file.name)
+    for part in PARTS:
+        log = job.work / "logs" / f"{part}.log"
+        if log.is_file():
+            text = log.read_bytes()
+            (folder / log.name).write_bytes(text if len(text) <= most else b"[the end of the log]\n" + text[-most:])
 
 
-def main():
-    # Ended from outside, it still ends what it has started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+def arguments_of(words):
     parser = argparse.ArgumentParser(prog="./build.sh gpu", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--simulate", action="store_true", help="on a simulated device, to try this program")
     parser.add_argument("--minutes", type=float, default=10, help="that all of it may take (default 10)")
+    parser.add_argument("--copy-to", metavar="DIR", help="folder that results and logs are copied to, too, after each part")
+    parser.add_argument("--python", metavar="PATH", help="the Python that has PyTorch (default: the first that has it)")
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     unknown = [part for part in arguments.parts if part not in PARTS]
     if unknown:
         parser.error(f"unknown part {unknown[0]}, expected {', '.join(PARTS)}")
     if arguments.minutes < 1:
         parser.error(f"--minutes is {arguments.minutes:g}, expected at least 1")
-    parts = [part for part in PARTS if part in arguments.parts] or list(PARTS)
+    if arguments.copy_to is not None:
+        try:
+            pathlib.Path(arguments.copy_to or "/dev/null").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            parser.error(f"--copy-to got '{arguments.copy_to}', expected a folder: {error.strerror}")
+    arguments.parts = [part for part in PARTS if part in arguments.parts] or list(PARTS)
+    return arguments
 
-    os.environ["PATH"] = ":".join([os.environ["PATH"], *(str(root / "bin") for root in toolkits())])
+
+def command_of(arguments):
+    """How to repeat it, without the paths of this machine."""
+    return shlex.join(["./build.sh", "gpu", *(["--simulate"] if arguments.simulate else []),
+                       *(["--minutes", f"{arguments.minutes:g}"] if arguments.minutes != 10 else []),
+                       *(arguments.parts if arguments.parts != list(PARTS) else [])])
+
+
+def main():
+    # Ended from outside, it still ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    arguments = arguments_of(sys.argv[1:])
+    parts = arguments.parts
+    end = time.monotonic() + 60 * arguments.minutes - 15  # for what lies between the parts
+    extend_path()
     found = facts(arguments.simulate)
-    job = Job(arguments.simulate)
+    job = Job(arguments.simulate, arguments.python or python_with_torch())
     report = {"benchmark": "gpu", "simulated": arguments.simulate, "date": datetime.date.today().isoformat(),
-              "machine": found, "source": source(job.bundle),
-              "command": shlex.join(["./build.sh", "gpu", *sys.argv[1:]])}
+              "machine": found, "source": source(job.bundle), "command": command_of(arguments)}
     folder = ROOT / "artifacts" / "gpu-simulated" if arguments.simulate else ROOT / "benchmarks" / "results"
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / f"gpu-{slug(found['gpu']['name'])}-{report['date']}"
     json_file, table_file = stem.with_suffix(".json"), stem.with_suffix(".md")
     report["parts"] = earlier_parts(json_file, report)
 
-    for part, seconds in limits(parts, arguments.minutes):
+    unread = False
+    for index, part in enumerate(parts):
+        seconds = limit(parts[index:], end - time.monotonic())
         if seconds < 5:
             report["parts"][part] = {"status": "not run", "reason": "no time was left", "finished": now(), "seconds": 0}
         else:
             report["parts"][part] = job.run(part, seconds)
-        report["goals"] = gpu_report.goals(report)
-        json_file.write_text(json.dumps(report, indent=1) + "\n")
-        table_file.write_text(gpu_report.markdown(report))
-    copy_out(job, (json_file, table_file))
+        replace(json_file, json.dumps(report, indent=1) + "\n")
+        try:
+            report["goals"] = gpu_report.goals(report)
+            replace(json_file, json.dumps(report, indent=1) + "\n")
+            replace(table_file, gpu_report.markdown(report))
+        except Exception as error:  # a figure that nobody has foreseen: the other parts run, and the JSON has what there is
+            replace(table_file, f"# This page could not be made\n\n{type(error).__name__}: {error}. See {json_file.name}.\n")
+            unread = True
+        if arguments.copy_to:
+            copy_to(pathlib.Path(arguments.copy_to), job, (json_file, table_file))
     print(f"\n{table_file.read_text()}\nWritten to {json_file.relative_to(ROOT)} and {table_file.name}")
-    return 0 if all(report["parts"][part]["status"] == "passed" for part in parts) else 1
+    return 1 if unread or any(report["parts"][part]["status"] != "passed" for part in parts) else 0
 
 
 if __name__ == "__main__":

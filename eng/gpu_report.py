@@ -18,7 +18,9 @@ MOST_LOSS = 0.1
 
 
 def sound(case):
-    return "speed" in case and case.get("relative_difference", 0) <= MOST_DIFFERENCE
+    """Whether its speed counts. What is not finite is null."""
+    difference = case.get("relative_difference", 0)
+    return case.get("speed") is not None and difference is not None and difference <= MOST_DIFFERENCE
 
 
 def cases(report, group, wanted=lambda case: True):
@@ -51,7 +53,10 @@ def goals(report):
     epilogues = [case for case in cases(report, "epilogue") if int(case["name"].split()[1].split("x")[-1]) >= 1024]
     slowdown = lowest_speed(epilogues)
     mixed = seconds_of(report, "mezzo mixed")
+    built = report["parts"].get("build", {})
     measured = (
+        ("library, native tests and benchmarks built from nothing",
+         built.get("compile_seconds") if built.get("fresh") else None, 240, "{:.0f} s", False),
         ("matrix products at 4096^3, the slowest of nt, nn and tn in f16 and bf16, of cuBLASLt's best",
          lowest_speed(cases(report, "square", in_layouts_at_4096)), 0.75, "{:.1%}", True),
         ("bias and ReLU in a product with K >= 1024, slower than the plain product by",
@@ -66,7 +71,8 @@ def goals(report):
          ratio(seconds_of(report, "mezzo fp32"), mixed), 1.46, "{:.2f}x", True),
     )
     return [{"name": name, "value": value, "goal": goal, "shown": None if value is None else form.format(value),
-             "goal_shown": ("at least " if up else "at most ") + form.format(goal), "verdict": verdict(value, goal, up)}
+             "goal_shown": ("at least " if up else "at most ") + form.format(goal),
+             "verdict": "simulated" if report["simulated"] else verdict(value, goal, up)}
             for name, value, goal, form, up in measured]
 
 
@@ -118,10 +124,11 @@ def kernel_tables(kernels):
             bytes_.append([case["group"], case["name"], times(case, "ours"), f"{case['gb_per_s']:.0f}",
                            f"{case['peer_gb_per_s']:.0f}", speed])
         else:
-            difference = f"{case['relative_difference']:.1e}" if "relative_difference" in case else ""
+            difference = case.get("relative_difference", "")
+            difference = "not finite" if difference is None else f"{difference:.1e}" if difference != "" else ""
             products.append([case["group"], case["name"], times(case, "ours"), f"{case['tflops']:.3g}",
                              times(case, "peer"), f"{case['peer_tflops']:.3g}" if "peer_tflops" in case else "", speed,
-                             difference, case.get("kernel", case.get("peer", ""))])
+                             difference, case.get("peer_error", case.get("kernel", case.get("peer", ""))).replace("|", "/")])
     parts = []
     missing = kernels["cublaslt"].get("missing")
     if missing:
@@ -148,10 +155,11 @@ def training_table(training):
         rows.append([name, f"{1e3 * one['seconds'] / epochs:.4f}", f"{one['seconds']:.4f}", f"{low:.4f} to {high:.4f}",
                      f"{one['seconds'] / base:.2f}" if base and base > 0 else "",
                      ("captured, " if one["runs"][0].get("captured") else "") + f"smallest loss {one.get('smallest_loss', float('nan')):.1e}"
-                     + (f"; {one['cold_seconds']:.3f} s from a cold start" if "cold_seconds" in one else "")])
+                     + (f"; {one['cold_seconds']:.3f} s from a cold start" if "cold_seconds" in one else "")
+                     + (f"; then: {one['missing']}".replace("|", "/") if "missing" in one else "")])
     torch = training["torch"]
     intro = (f"{training['settings']['samples']} samples, width {training['settings']['hidden']}, full batch, {epochs} epochs; "
-             f"rounds in turns: {training['rounds']}; PyTorch {torch.get('version') or 'missing: ' + torch.get('missing', '')}. "
+             f"rounds in turns: {training['rounds']}; PyTorch {torch.get('version') or 'missing: ' + torch.get('missing', 'not reached')}. "
              "Times are of epochs after the first ones: what happens once, such as compiling and capturing, is left out.")
     return intro + "\n\n" + bench.table(["contestant", "median ms per epoch", f"s for {epochs} epochs", "span", "times mezzo's", ""], rows)
 
@@ -166,10 +174,10 @@ def markdown(report):
         title = f"# SIMULATED, {report['date']}: no GPU was at hand"
         warning = ["**Nothing here was measured on a GPU.** A simulated device stood in for it, with tiny sizes, to try the "
                    "program that measures. No figure on this page means anything."]
-    state = f"commit {source['commit']}" + (", with changes that are not committed" if source["changed"] else "")
+    state = f"commit {source['commit'] or 'unknown'}" + (", with changes that are not committed" if source["changed"] else "")
     lines = [
         title, *warning,
-        f"{gpu['name']} ({details or 'no details'}); CUDA {found['toolkit']}, {found['compiler']}; "
+        f"{gpu['name']} ({details or 'no details'}); CUDA toolkit {found['toolkit'] or 'missing'}, {found['compiler'] or 'no C++ compiler'}; "
         f"{machine.describe(found['cpu'])}; {state}." + (f" {source['differs']}." if "differs" in source else ""),
         f"Repeat with `{report['command']}`, see [docs/gpu.md](../../docs/gpu.md). Goals are set for an H200.",
         "## Goals",

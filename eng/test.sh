@@ -59,6 +59,7 @@ case_of 'C sample, found by pkg-config' eng/samples.sh c_by_pkg_config "$scratch
 case_of 'Python sample' eng/samples.sh python "$scratch"
 case_of 'C# sample' eng/samples.sh csharp "$scratch"
 case_of 'C# example of the README' eng/samples.sh readme "$scratch"
+case_of 'report of the GPU machine' python3 eng/gpu_test.py
 results+=("$suite_file=0")
 
 suite package

@@ -197,10 +197,14 @@ void Bench::write() const {
         .add("tiny", settings_.tiny)
         .add_json("cublaslt", cublaslt.text())
         .add_json("cases", Json::array(cases_));
-    std::FILE *file = std::fopen(settings_.json.c_str(), "w");
-    if (file == nullptr) fail(MEZZO_STATUS_INVALID_ARGUMENT, "cannot write %s", settings_.json.c_str());
+    const std::string part = settings_.json + ".part"; // a run that is stopped here leaves the file before
+    std::FILE *file = std::fopen(part.c_str(), "w");
+    if (file == nullptr) fail(MEZZO_STATUS_INVALID_ARGUMENT, "cannot write %s", part.c_str());
     std::fprintf(file, "%s\n", json.text().c_str());
     std::fclose(file);
+    if (std::rename(part.c_str(), settings_.json.c_str()) != 0) {
+        fail(MEZZO_STATUS_INVALID_ARGUMENT, "cannot write %s", settings_.json.c_str());
+    }
 }
 
 void add_times(Json &json, const std::string &name, const Times &times) {

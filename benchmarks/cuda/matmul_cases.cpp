@@ -122,13 +122,20 @@ void compare(const Bench &bench, const Shape &shape, Json &json) {
     json.add("kernel", choice.kernel->name).add("splits", choice.splits);
 
     std::vector<Contestant> contestants{ours(bench, problems)};
-    const Values workspace(bench.id(), MEZZO_DTYPE_U8, bench.size(kWorkspaceBytes, 64), 0);
+    const int64_t workspace_bytes = bench.size(kWorkspaceBytes, 64);
+    const Values workspace(bench.id(), MEZZO_DTYPE_U8, workspace_bytes, 0);
     std::unique_ptr<CublasLtProduct> peer;
     std::vector<CublasLtAlgorithm> algorithms;
     if (bench.cublaslt() != nullptr) {
-        peer = std::make_unique<CublasLtProduct>(*bench.cublaslt(), problems[0], workspace.bytes(), kWorkspaceBytes);
-        json.add("candidates", static_cast<int64_t>(peer->algorithms().size()));
-        algorithms = fastest_two(bench, *peer, problems);
+        try {
+            peer =
+                std::make_unique<CublasLtProduct>(*bench.cublaslt(), problems[0], workspace.bytes(), workspace_bytes);
+            json.add("candidates", static_cast<int64_t>(peer->algorithms().size()));
+            algorithms = fastest_two(bench, *peer, problems);
+            if (algorithms.empty()) json.add("peer_error", "cuBLASLt runs none of what its heuristics propose");
+        } catch (const Error &error) { // ours has its time all the same
+            json.add("peer_error", error.what());
+        }
         for (const CublasLtAlgorithm &algorithm : algorithms) {
             contestants.push_back({"cuBLASLt", [&, algorithm](int64_t run) {
                                        peer->run(algorithm, problems[run], bench.device().stream());
@@ -146,10 +153,14 @@ void compare(const Bench &bench, const Shape &shape, Json &json) {
     add_times(json, "peer", best);
     json.add("peer", "cuBLASLt").add("peer_tflops", shape.flops() / best.median * 1e-6);
 
-    contestants[0].issue(0);
-    const std::vector<float> got = problems.out(0).sample();
-    contestants[1].issue(0);
-    json.add("relative_difference", difference(got, problems.out(0).sample()));
+    // Each starts from NaN, or one that writes nothing would be found to agree with the other.
+    const auto result = [&](const Contestant &contestant) {
+        check(mezzo_fill(problems.out(0).tensor(), std::nan("")));
+        contestant.issue(0);
+        return problems.out(0).sample();
+    };
+    const std::vector<float> got = result(contestants[0]);
+    json.add("relative_difference", difference(got, result(contestants[1])));
     json.add("speed", best.median / times[0].median);
 }
 

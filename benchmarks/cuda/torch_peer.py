@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import json
 import math
+import os
 import pathlib
 import sys
 import time
@@ -147,15 +148,15 @@ class WholeStepGraph:
         return self.study.kept_losses(epochs)
 
 
-# name -> (how it is made, whether it needs a GPU)
+# name -> (how it is made, whether it needs a GPU). What may take long to prepare comes last.
 WAYS = {
     "eager AMP": (lambda s: Eager(s, mixed=True), False),
     "eager AMP, fused Adam": (lambda s: Eager(s, mixed=True, fused=True), False),
     "eager AMP, fused Adam, losses read at the end": (lambda s: Eager(s, mixed=True, fused=True, kept=True), False),
+    "eager fp32, fused Adam, losses read at the end": (lambda s: Eager(s, mixed=False, fused=True, kept=True), False),
     "whole step in a CUDA graph, AMP": (lambda s: WholeStepGraph(s, mixed=True, compiled=False), True),
     "compiled, reduce-overhead, AMP": (lambda s: Compiled(s, mixed=True), True),
     "compiled, whole step in a CUDA graph, AMP": (lambda s: WholeStepGraph(s, mixed=True, compiled=True), True),
-    "eager fp32, fused Adam, losses read at the end": (lambda s: Eager(s, mixed=False, fused=True, kept=True), False),
 }
 
 
@@ -178,7 +179,8 @@ class Peers:
         losses = way.train(epochs)
         seconds = time.perf_counter() - start
         finite = [loss for loss in losses if math.isfinite(loss)]
-        return {"seconds": seconds, "smallest_loss": min(finite, default=None), "last_loss": losses[-1]}
+        return {"seconds": seconds, "smallest_loss": min(finite, default=None),
+                "last_loss": losses[-1] if math.isfinite(losses[-1]) else None}
 
     def answer(self, request):
         try:
@@ -195,9 +197,9 @@ def main():
     parser.add_argument("--warm-up", type=int, default=11)
     settings = parser.parse_args()
 
-    # What PyTorch prints meanwhile goes to the error output: answers alone to the output.
-    answers = sys.stdout
-    sys.stdout = sys.stderr
+    # What PyTorch, or a compiler that it starts, prints meanwhile goes to the error output: answers alone to the output.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     peers = Peers(settings)
     print(json.dumps({"version": torch.__version__, "ways": list(WAYS)}), file=answers, flush=True)
     for line in sys.stdin:

@@ -3,7 +3,8 @@
 
 Contestants take turns in rounds. Of PyTorch, whatever happens once has happened before the clock starts. Of mezzo a
 long run less a short one is taken, which leaves out as much; its first epochs, all included, stand beside. Called by
-`./build.sh gpu bench-training`. Writes its JSON anew after every round, so that a run that is stopped leaves what it has.
+`./build.sh gpu bench-training`. Everyone has a first turn as soon as it is prepared, and the JSON is written anew after
+every turn, so that a run that is stopped leaves what it has.
 """
 import argparse
 import json
@@ -36,13 +37,20 @@ class Clock:
 class Torch:
     """torch_peer.py, kept up. `missing` says why it is not."""
 
-    def __init__(self, python, device, settings, clock):
+    def __init__(self, settings):
         self.missing, self.version, self.ways, self.lines = None, None, [], queue.Queue()
-        self.errors = tempfile.TemporaryFile(mode="w+")
-        command = [python, str(HERE / "torch_peer.py"), "--device", device, "--samples", str(settings.samples),
-                   "--hidden", str(settings.hidden), "--warm-up", str(settings.warm_up)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
-                                        text=True)
+        self.settings, self.process, self.errors = settings, None, tempfile.TemporaryFile(mode="w+")
+
+    def start(self, clock):
+        settings = self.settings
+        command = [settings.python, str(HERE / "torch_peer.py"), "--device", settings.torch_device, "--samples",
+                   str(settings.samples), "--hidden", str(settings.hidden), "--warm-up", str(settings.warm_up)]
+        try:
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+                                            text=True)
+        except OSError as error:
+            self.missing = f"{settings.python} does not start: {error.strerror}"
+            return
         threading.Thread(target=self.read, daemon=True).start()
         first = self.receive(clock)
         if "missing" in first:
@@ -61,6 +69,7 @@ class Torch:
         except queue.Empty:
             raise OutOfTime from None
         if line is None:
+            self.lines.put(None)  # for whoever asks next
             self.errors.seek(0)
             last = self.errors.read().strip().splitlines()[-1:] or [f"exit status {self.process.wait()}"]
             return {"missing": f"PyTorch's program ended: {last[0]}"}
@@ -74,8 +83,15 @@ class Torch:
         return self.receive(clock)
 
     def close(self):
-        self.process.kill()
-        self.process.wait()
+        """It ends by itself with its input, unless it is busy."""
+        if self.process is None:
+            return
+        try:
+            self.process.stdin.close()
+            self.process.wait(timeout=5)
+        except (OSError, subprocess.TimeoutExpired):
+            self.process.kill()
+            self.process.wait()
 
 
 class Mezzo:
@@ -97,7 +113,8 @@ class Mezzo:
                 raise OutOfTime from None
             if done.returncode != 0:
                 lines = (done.stderr + done.stdout).strip().splitlines()[-3:]
-                raise RuntimeError(f"{shlex.join(command)} exited with {done.returncode}: {' '.join(lines)}")
+                print(shlex.join(command), flush=True)
+                raise RuntimeError(f"mezzo exited with {done.returncode}: {' '.join(lines)}")
             return json.loads(result.read_text())["runs"][0]
 
     def run(self, clock):
@@ -136,23 +153,31 @@ class Report:
             losses = [run["smallest_loss"] for run in runs if run.get("smallest_loss") is not None]
             if losses:
                 contestant["smallest_loss"] = max(losses)
-        self.settings.json.write_text(json.dumps(self.data, indent=1) + "\n")
+        part = self.settings.json.with_name(self.settings.json.name + ".part")
+        part.write_text(json.dumps(self.data, indent=1) + "\n")
+        part.replace(self.settings.json)
 
 
 def take_turn(name, run, report, clock):
     """Whether the contestant can go on."""
     try:
         result = run(clock)
-    except RuntimeError as error:
-        report.miss(name, str(error))
+    except OutOfTime:
+        if name not in report.data["contestants"]:
+            report.miss(name, "did not end in time")
+        raise
+    except Exception as error:  # of whatever kind, the others go on
+        report.miss(name, str(error) if isinstance(error, RuntimeError) else f"{type(error).__name__}: {error}")
+        report.write()
         return False
     report.add(name, result)
+    report.write()
     print(f"{name}: {result['seconds']:.4f} s", flush=True)
     return True
 
 
-def prepare(settings, report, clock):
-    """(name, run) of everyone that is there. Mezzo has had its first turn, should there be no time for another."""
+def prepare(settings, report, clock, torch):
+    """(name, run) of everyone that is there, after the first turn of each, should there be no time for another."""
     contestants = []
 
     def add_mezzo(name, precision, options):
@@ -165,7 +190,7 @@ def prepare(settings, report, clock):
     add_mezzo("mezzo fp32", "fp32", [])
     add_mezzo("mezzo mixed, eager", half, ["--capture", "off"])
 
-    torch = Torch(settings.python, settings.torch_device, settings, clock)
+    torch.start(clock)
     report.data["torch"] = {"version": torch.version} if torch.missing is None else {"missing": torch.missing}
 
     def add_torch(way):
@@ -175,27 +200,33 @@ def prepare(settings, report, clock):
                 raise RuntimeError(answer["missing"])
             return answer
 
-        contestants.append((f"PyTorch {way}", run))
+        def first(clock):
+            answer = torch.ask(clock, prepare=way)
+            print(f"PyTorch {way}, preparation: {answer}", flush=True)
+            if "missing" in answer:
+                raise RuntimeError(answer["missing"])
+            return run(clock)
+
+        if take_turn(f"PyTorch {way}", first, report, clock):
+            contestants.append((f"PyTorch {way}", run))
 
     for way in torch.ways:
-        answer = torch.ask(clock, prepare=way)
-        print(f"PyTorch {way}: {answer}", flush=True)
-        if "missing" in answer:
-            report.miss(f"PyTorch {way}", answer["missing"])
-        else:
-            add_torch(way)
-    return contestants, torch
+        add_torch(way)
+    return contestants
 
 
 def measure(settings, report, clock):
-    contestants, torch = prepare(settings, report, clock)
+    torch = Torch(settings)
     try:
-        for round_ in range(settings.rounds):
+        contestants = prepare(settings, report, clock, torch)
+        report.data["rounds"] = 1
+        for round_ in range(1, settings.rounds):
+            if not contestants:
+                break
             start = time.monotonic()
             print(f"round {round_ + 1} of {settings.rounds}", flush=True)
             contestants = [(name, run) for name, run in contestants if take_turn(name, run, report, clock)]
             report.data["rounds"] = round_ + 1
-            report.write()
             if clock.left() < 1.2 * (time.monotonic() - start):
                 break
     finally:

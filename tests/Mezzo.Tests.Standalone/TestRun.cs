@@ -8,7 +8,7 @@ using NUnit.Framework.Internal;
 
 namespace Mezzo.Tests.Standalone;
 
-/// <summary>One run of the tests: failures are printed as they come, a summary at the end.</summary>
+/// <summary>One run of the tests: each is printed as it comes, in GoogleTest's manner, a summary at the end.</summary>
 internal sealed class TestRun(Options options) : ITestListener
 {
     private const string TestAssembly = "Mezzo.Tests";
@@ -30,6 +30,10 @@ internal sealed class TestRun(Options options) : ITestListener
 
     public void TestStarted(ITest test)
     {
+        if (!test.IsSuite)
+        {
+            Console.WriteLine($"[ RUN      ] {test.FullName}");
+        }
     }
 
     public void TestFinished(ITestResult result)
@@ -38,6 +42,18 @@ internal sealed class TestRun(Options options) : ITestListener
         if (broken && !(result.Test.IsSuite && result.ResultState.Site == FailureSite.Parent))
         {
             Console.WriteLine($"FAILED {result.FullName}\n{result.Message}\n{result.StackTrace}");
+        }
+
+        if (!result.Test.IsSuite)
+        {
+            string outcome = result.ResultState.Status switch
+            {
+                TestStatus.Failed => "  FAILED  ",
+                TestStatus.Skipped or TestStatus.Inconclusive => "  SKIPPED ",
+                _ => "       OK ",
+            };
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture, $"[{outcome}] {result.FullName} ({result.Duration * 1e3:F0} ms)"));
         }
     }
 
