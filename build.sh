@@ -13,7 +13,7 @@ run|build, then run the sin/cos comparison; `run -- ARGS` runs `mezzo ARGS` inst
 test|build, then run every test; the last line is `N passed, N failed, N skipped`
 gen|write the C# bindings anew from the C headers (needs clang)
 fmt|format the C++ and C# sources
-check|formatting, generated bindings, native tests under AddressSanitizer and UBSan, CUDA kernels
+check|formatting, generated bindings, tests under AddressSanitizer and UBSan, CUDA kernels
 bench|measure: `bench sincos`, time against PyTorch and oneDNN; `bench quality`, losses
 pack|make the NuGet package in artifacts/package
 gpu-bundle|pack what a machine with a GPU but without .NET needs, into artifacts/gpu-bundle

@@ -56,6 +56,17 @@ sanitizers() {
     return $status
 }
 
+# The managed tests on the sanitized simulated device. .NET has its own use for faults and its own memory.
+managed_sanitizer() {
+    local project
+    for project in Mezzo.Tests Mezzo.Cli.Tests; do
+        env LD_PRELOAD="$(g++ -print-file-name=libasan.so)" \
+            ASAN_OPTIONS=detect_leaks=0:handle_segv=0:allow_user_segv_handler=1:use_sigaltstack=0 \
+            MEZZO_LIBRARY="$PWD/build/cuda-sim-sanitize/libmezzo.so" MEZZO_TEST_DEVICE=cuda:0 \
+            dotnet test "tests/$project" -c "$dotnet_configuration" --no-build --filter 'TestCategory!=CpuOnly' || return
+    done
+}
+
 kernels() {
     local toolkit
     toolkit=$(eng/cuda-toolkit.sh) && build_package &&
@@ -63,14 +74,17 @@ kernels() {
             build/package/libmezzo.so
 }
 
+draw_sim_seed
+
 check_with clang-format 'format of the C++ sources' clang_format
 check 'format of the C# sources' dotnet format Engine.sln --verify-no-changes --no-restore
 check_with clang 'generated bindings' \
     dotnet run --project bindings/generator -c "$dotnet_configuration" --no-build -- --check
 check 'scripts' scripts
 check 'native tests under the sanitizers' sanitizers sanitize 1
-check 'native tests on the simulated CUDA device under the sanitizers' \
+check "native tests on the simulated CUDA device under the sanitizers, MEZZO_SIM_SEED=$MEZZO_SIM_SEED" \
     sanitizers cuda-sim-sanitize 2 MEZZO_TEST_DEVICE=cuda:0 GTEST_FILTER='-*OnCpu.*'
+check "managed tests on the simulated CUDA device under AddressSanitizer, MEZZO_SIM_SEED=$MEZZO_SIM_SEED" managed_sanitizer
 check 'kernels of every architecture: registers, no spills, tensor cores, size of the library' kernels
 
 say 'Summary'

@@ -29,3 +29,8 @@ native_sources() {
     find native tests/native samples/c benchmarks \
         \( -name '*.h' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print0 | sort -z
 }
+
+# Sets MEZZO_SIM_SEED, the seed of the simulated device's schedule, which repeats a run where it is given.
+draw_sim_seed() {
+    export MEZZO_SIM_SEED=${MEZZO_SIM_SEED-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
+}

@@ -39,7 +39,7 @@ done
 # The same suites on cuda:0, which the simulated device provides. Each run has another schedule of threads, which
 # MEZZO_SIM_SEED repeats. Fresh memory is NaN.
 export MEZZO_POISON_MEMORY=1
-export MEZZO_SIM_SEED=${MEZZO_SIM_SEED-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
+draw_sim_seed
 say "Tests: native on the simulated CUDA device, MEZZO_SIM_SEED=$MEZZO_SIM_SEED"
 suite_of native-cuda.xml env MEZZO_TEST_DEVICE=cuda:0 build/cuda-sim/mezzo_native_tests --gtest_brief=1 \
     --gtest_filter='-*OnCpu.*' --gtest_output="xml:$results_dir/native-cuda.xml"
