@@ -16,7 +16,6 @@ internal static class BackwardPass
         }
 
         var operations = Reachable(root.Producer);
-        root.Producer.ExpectedGradients++;
         try
         {
             foreach (var operation in operations)
@@ -43,7 +42,7 @@ internal static class BackwardPass
     {
         var seen = new HashSet<Operation> { root };
         var operations = new List<Operation> { root };
-        root.ExpectedGradients = 0;
+        root.ExpectedGradients = 1; // the one that the pass begins with
         for (int next = 0; next < operations.Count; next++)
         {
             foreach (var producer in operations[next].Producers)

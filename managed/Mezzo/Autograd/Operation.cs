@@ -13,7 +13,6 @@ internal abstract class Operation
     private Tensor?[] _inputs = [];
     private bool _released;
     private bool _mayOverwriteGradient;
-    private bool _gradientIsMasked;
 
     /// <summary>The op's name, as in the C ABI.</summary>
     public abstract string Name { get; }
@@ -90,7 +89,7 @@ internal abstract class Operation
     internal void RunBackward()
     {
         _mayOverwriteGradient = !OutputGradient.IsShared;
-        _gradientIsMasked = OutputGradient.IsMasked;
+        GradientIsMasked = OutputGradient.IsMasked;
         using var gradOutput = OutputGradient.Take();
         if (gradOutput is null)
         {
@@ -148,7 +147,7 @@ internal abstract class Operation
     }
 
     /// <summary>Whether the gradient given to <see cref="Backward"/> is masked already, and its sum over rows taken.</summary>
-    protected bool GradientIsMasked => _gradientIsMasked;
+    protected bool GradientIsMasked { get; private set; }
 
     /// <summary>
     /// The op whose ReLU made an input that nothing else has used: whoever writes that input's gradient may mask it, and

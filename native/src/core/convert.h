@@ -15,6 +15,11 @@
 #include <limits>
 
 namespace mezzo {
+
+/// An unsigned integer as large as T.
+template <class T>
+using BitsOf = std::conditional_t<sizeof(T) == 8, uint64_t, std::conditional_t<sizeof(T) == 4, uint32_t, uint16_t>>;
+
 namespace convert_detail {
 
 MEZZO_HOST_DEVICE float widen(BFloat16 value) {
@@ -43,13 +48,11 @@ template <class T>
 struct Format;
 template <>
 struct Format<double> {
-    using Bits = uint64_t;
     static constexpr int kFraction = 52;
     static constexpr int kBias = 1023;
 };
 template <>
 struct Format<float> {
-    using Bits = uint32_t;
     static constexpr int kFraction = 23;
     static constexpr int kBias = 127;
 };
@@ -72,7 +75,7 @@ MEZZO_HOST_DEVICE To narrow(From value) {
 #endif
     using Source = Format<From>;
     using Target = Format<To>;
-    using Bits = typename Source::Bits;
+    using Bits = BitsOf<From>;
     constexpr int kShift = Source::kFraction - Target::kFraction;
     constexpr Bits kBiasChange = Source::kBias - Target::kBias;
     constexpr Bits kSign = Bits{1} << (8 * sizeof(Bits) - 1);
@@ -130,6 +133,24 @@ MEZZO_HOST_DEVICE To clamp_integer(From value) {
 }
 
 } // namespace convert_detail
+
+/// The bits of a floating element that are all ones in Inf and NaN alone: all but the sign's and the fraction's.
+template <class T>
+inline constexpr BitsOf<T> kExponentMask = [] {
+    constexpr auto kAllButSign = static_cast<BitsOf<T>>(~BitsOf<T>{0}) >> 1;
+    return static_cast<BitsOf<T>>(kAllButSign >> convert_detail::Format<T>::kFraction
+                                                     << convert_detail::Format<T>::kFraction);
+}();
+
+template <class T>
+MEZZO_HOST_DEVICE BitsOf<T> exponent_of(T element) {
+    return static_cast<BitsOf<T>>(std::bit_cast<BitsOf<T>>(element) & kExponentMask<T>);
+}
+
+template <class T>
+MEZZO_HOST_DEVICE bool is_finite(T element) {
+    return exponent_of(element) != kExponentMask<T>;
+}
 
 template <class To, class From>
 MEZZO_HOST_DEVICE To convert(From value) {

@@ -78,7 +78,7 @@ uint64_t Device::this_thread() {
 Device::Work::Work(Device &device) : device_(device) {
     device.under_way_.enter();
     try {
-        device.capture(); // after enter(): a capture that this does not see yet waits for the call
+        capture_ = device.capture(); // after enter(): a capture that this does not see yet waits for the call
     } catch (...) {
         device.under_way_.leave();
         throw;
@@ -86,7 +86,7 @@ Device::Work::Work(Device &device) : device_(device) {
 }
 
 Device::Work::Work(Device &device, const char *reason) : Work(device) {
-    if (device.capture() == nullptr) return;
+    if (capture_ == nullptr) return;
     fail(MEZZO_STATUS_CAPTURE_INVALID, "cannot be captured into a graph: %s", reason);
 }
 

@@ -61,8 +61,12 @@ class Device {
         Work(const Work &) = delete;
         Work &operator=(const Work &) = delete;
 
+        /// The capture that the work goes into, null for none.
+        Capture *capture() const { return capture_; }
+
       private:
         Device &device_;
+        Capture *capture_;
     };
 
     /// Begins a capture by this thread; CAPTURE_INVALID when one is under way.

@@ -59,7 +59,7 @@ template <class Arguments>
 void run_op(Device &device, const Arguments &arguments) {
     const auto run = Implementation<Arguments>::of(device);
     const Device::Work work(device);
-    Capture *capture = device.capture();
+    Capture *capture = work.capture();
     if (capture == nullptr) {
         run(device, arguments);
     } else {

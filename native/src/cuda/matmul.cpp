@@ -169,11 +169,14 @@ std::span<const MatmulKernel *const> matmul_kernels() {
     return sorted;
 }
 
+bool runs_on(const MatmulKernel &kernel, const CudaMachine &machine) {
+    return kernel.oldest_arch <= machine.code_arch && kernel.shared_bytes <= machine.shared_max;
+}
+
 bool can_run(const MatmulKernel &kernel, const MatmulProblem &problem, const CudaMachine &machine) {
     return kernel.dtype == problem.dtype && kernel.a_transposed == problem.a_transposed &&
            kernel.b_transposed == problem.b_transposed && (!kernel.tf32 || problem.allow_tf32) &&
-           kernel.oldest_arch <= machine.code_arch && kernel.shared_bytes <= machine.shared_max &&
-           kernel.alignment <= matmul_alignment(problem) && problem.m <= kernel.largest_m &&
+           runs_on(kernel, machine) && kernel.alignment <= matmul_alignment(problem) && problem.m <= kernel.largest_m &&
            problem.n <= kernel.largest_n;
 }
 

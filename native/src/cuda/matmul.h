@@ -93,6 +93,9 @@ class MatmulFamily {
 /// The largest power of two, at most 16, of bytes that every row of a and b is aligned to.
 int matmul_alignment(const MatmulProblem &problem);
 
+/// Whether a kernel runs on a machine at all.
+bool runs_on(const MatmulKernel &kernel, const CudaMachine &machine);
+
 /// Whether a kernel can run a problem on a machine.
 bool can_run(const MatmulKernel &kernel, const MatmulProblem &problem, const CudaMachine &machine);
 

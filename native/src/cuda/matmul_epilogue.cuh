@@ -18,7 +18,7 @@
 // Accumulation: f32, f64 for f64. Deterministic: every sum has an order that depends on the shapes alone.
 #pragma once
 
-#include "core/dtype.h"
+#include "core/convert.h"
 #include "cuda/matmul_tile.h"
 #include "device/kernel.cuh"
 #include "device/ptx.cuh"
@@ -78,14 +78,6 @@ __device__ __forceinline__ void store_pack(T *to, const Arithmetic<T> *from) {
     *reinterpret_cast<Pack<T, N> *>(to) = pack;
 }
 
-__device__ __forceinline__ bool is_not_finite(float value) {
-    return (__float_as_uint(value) & 0x7f800000u) == 0x7f800000u;
-}
-__device__ __forceinline__ bool is_not_finite(double value) {
-    constexpr int64_t kExponent = int64_t{0x7ff} << 52;
-    return (__double_as_longlong(value) & kExponent) == kExponent;
-}
-
 } // namespace epilogue_detail
 
 /// Reads `count` elements of a quad, the rest of which becomes 0, at most `vector` of them at once. `count` is a
@@ -107,6 +99,17 @@ __device__ __forceinline__ void load_quad(Arithmetic<T> (&to)[kQuad], const T *f
     MEZZO_UNROLL
     for (int i = 0; i < kQuad; ++i) {
         if (i < count) detail::load_pack<1>(to + i, from + i);
+    }
+}
+
+/// The same from a tensor of the epilogue, of T or wide.
+template <class T>
+__device__ __forceinline__ void load_quad(Arithmetic<T> (&to)[kQuad], const EpilogueTensor &from, int64_t element,
+                                          int count) {
+    if (is_half<T> && from.wide) {
+        load_quad(to, reinterpret_cast<const Arithmetic<T> *>(from.data) + element, count, from.vector);
+    } else {
+        load_quad(to, reinterpret_cast<const T *>(from.data) + element, count, from.vector);
     }
 }
 
@@ -150,7 +153,7 @@ class EpilogueThread {
         }
         Sum other[kQuad];
         if (a_.bias) {
-            load(other, a_.bias, column, count);
+            load_quad<T>(other, a_.bias, column, count);
             MEZZO_UNROLL
             for (int i = 0; i < kQuad; ++i) x[i] += other[i];
         }
@@ -160,19 +163,19 @@ class EpilogueThread {
         }
         const int64_t element = row * a_.n + column;
         if (a_.mask) {
-            load(other, a_.mask, mask_ + element, count);
+            load_quad<T>(other, a_.mask, mask_ + element, count);
             MEZZO_UNROLL
             for (int i = 0; i < kQuad; ++i) x[i] = other[i] <= 0 ? Sum{0} : x[i];
         }
         if (a_.accumulate) {
-            load(other, a_.out, out_ + element, count);
+            load_quad<T>(other, a_.out, out_ + element, count);
             MEZZO_UNROLL
             for (int i = 0; i < kQuad; ++i) x[i] += other[i];
         }
         store(x, out_ + element, count);
         if (a_.found_inf != nullptr) {
             MEZZO_UNROLL
-            for (int i = 0; i < kQuad; ++i) not_finite_ |= i < count && epilogue_detail::is_not_finite(x[i]);
+            for (int i = 0; i < kQuad; ++i) not_finite_ |= i < count && !is_finite(x[i]);
         }
         MEZZO_UNROLL
         for (int i = 0; i < kQuad; ++i) x[i] = i < count ? x[i] : Sum{0};
@@ -180,21 +183,10 @@ class EpilogueThread {
 
     /// Reports Inf and NaN. All threads of a warp come here together, once, after their quads.
     __device__ __forceinline__ void vote() const {
-        if (a_.found_inf == nullptr) return;
-        const bool any = __any_sync(kFullMask, not_finite_) != 0;
-        if (any && threadIdx.x % kWarpSize == 0) *a_.found_inf = 1; // every writer writes the same
+        if (a_.found_inf != nullptr) report_any(a_.found_inf, not_finite_);
     }
 
   private:
-    __device__ __forceinline__ static void load(Sum (&to)[kQuad], const EpilogueTensor &from, int64_t element,
-                                                int count) {
-        if (is_half<T> && from.wide) {
-            load_quad(to, reinterpret_cast<const Sum *>(from.data) + element, count, from.vector);
-        } else {
-            load_quad(to, reinterpret_cast<const T *>(from.data) + element, count, from.vector);
-        }
-    }
-
     /// Rounds x too.
     __device__ __forceinline__ void store(Sum (&x)[kQuad], int64_t element, int count) const {
         if (is_half<T> && a_.out.wide) {

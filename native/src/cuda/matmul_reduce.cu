@@ -105,16 +105,6 @@ struct ColumnArguments {
     EpilogueArguments whole_sum = {}; // used instead when there is one chunk
 };
 
-template <class T>
-__device__ __forceinline__ void load_either(Arithmetic<T> (&x)[kQuad], const EpilogueTensor &from, int64_t element,
-                                            int count) {
-    if (is_half<T> && from.wide) {
-        load_quad(x, reinterpret_cast<const Arithmetic<T> *>(from.data) + element, count, from.vector);
-    } else {
-        load_quad(x, reinterpret_cast<const T *>(from.data) + element, count, from.vector);
-    }
-}
-
 /// A block takes one strip of one chunk of one member; its threads take every so many rows of it.
 template <class T>
 __global__ void __launch_bounds__(kThreads) column_pass_kernel(ColumnArguments a) {
@@ -143,8 +133,8 @@ __global__ void __launch_bounds__(kThreads) column_pass_kernel(ColumnArguments a
         for (int r = 0; r < kAtOnce; ++r) {
             const int64_t row = first + r * thread_rows;
             const int loaded = row < end ? count : 0;
-            load_either<T>(x[r], a.from, from_member + row * a.columns, loaded);
-            if (a.mask) load_either<T>(mask[r], a.mask, dense_member + row * a.columns, loaded);
+            load_quad<T>(x[r], a.from, from_member + row * a.columns, loaded);
+            if (a.mask) load_quad<T>(mask[r], a.mask, dense_member + row * a.columns, loaded);
         }
         MEZZO_UNROLL
         for (int r = 0; r < kAtOnce; ++r) {

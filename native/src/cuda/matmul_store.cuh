@@ -111,13 +111,7 @@ class TileEpilogue {
         vector_ = epilogue_.out.vector;
         if (epilogue_.mask && epilogue_.mask.vector < vector_) vector_ = epilogue_.mask.vector;
         if (epilogue_.bias && count_ > 0) {
-            if (is_half<T> && epilogue_.bias.wide) {
-                load_quad(bias_, reinterpret_cast<const Sum *>(epilogue_.bias.data) + column, count_,
-                          epilogue_.bias.vector);
-            } else {
-                load_quad(bias_, reinterpret_cast<const T *>(epilogue_.bias.data) + column, count_,
-                          epilogue_.bias.vector);
-            }
+            load_quad<T>(bias_, epilogue_.bias, column, count_);
         }
     }
 
@@ -137,10 +131,7 @@ class TileEpilogue {
 
     /// After the last row: the vote on Inf and NaN and the sums of columns, for which staging is used once more.
     __device__ __forceinline__ void finish() {
-        if (epilogue_.found_inf != nullptr) {
-            const bool any = __any_sync(kFullMask, not_finite_) != 0;
-            if (any && threadIdx.x % kWarpSize == 0) *epilogue_.found_inf = 1; // every writer writes the same
-        }
+        if (epilogue_.found_inf != nullptr) report_any(epilogue_.found_inf, not_finite_);
         if (epilogue_.column_partials == nullptr) return;
         __syncthreads();
         if (row_ < kRowsAtOnce) epilogue_detail::store_pack<kQuad>(staging_ + row_ * kColumns + quad_ * kQuad, sums_);
@@ -231,7 +222,7 @@ class TileEpilogue {
 #pragma unroll
             for (int i = 0; i < kQuad; ++i) {
                 const Sum stored = u < left ? raw[u].widened(i) : Sum{0};
-                not_finite_ |= i < count_ && epilogue_detail::is_not_finite(stored);
+                not_finite_ |= i < count_ && !is_finite(stored);
                 sums_[i] += stored;
             }
         }

@@ -24,6 +24,7 @@
 #include "device/launch.cuh"
 
 #include <algorithm>
+#include <initializer_list>
 
 namespace mezzo {
 
@@ -64,17 +65,22 @@ struct MapShape {
     int64_t packs;
 };
 
+/// The shape for packs of `width` elements and tensors that begin at elements number `places` of memory.
+inline MapShape map_shape(int64_t elements, int64_t width, std::initializer_list<uintptr_t> places) {
+    const auto in_pack = [&](uintptr_t place) { return static_cast<int64_t>(place % static_cast<uintptr_t>(width)); };
+    const int64_t first = in_pack(*places.begin());
+    for (const uintptr_t place : places) {
+        if (in_pack(place) != first) return {elements, 0, 0};
+    }
+    const int64_t head = std::min(elements, (width - first) % width);
+    return {elements, head, (elements - head) / width};
+}
+
 /// The shape for tensors at these addresses.
 template <class Out, class... In>
 MapShape map_shape(int64_t elements, const Out *out, const In *...in) {
-    constexpr uintptr_t kWidth = kPackWidth<Out, In...>;
-    const auto place_in_pack = [](const auto *data) {
-        return reinterpret_cast<uintptr_t>(data) / sizeof(*data) % kWidth;
-    };
-    const uintptr_t place = place_in_pack(out);
-    if (((place_in_pack(in) != place) || ...)) return {elements, 0, 0};
-    const int64_t head = std::min(elements, static_cast<int64_t>((kWidth - place) % kWidth));
-    return {elements, head, (elements - head) / static_cast<int64_t>(kWidth)};
+    const auto place = [](const auto *data) { return reinterpret_cast<uintptr_t>(data) / sizeof(*data); };
+    return map_shape(elements, kPackWidth<Out, In...>, {place(out), place(in)...});
 }
 
 /// Launches a kernel of the form above; `arguments` follow the shape.

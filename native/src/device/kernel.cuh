@@ -22,6 +22,14 @@ inline constexpr unsigned kFullMask = 0xffffffffu;
 /// Bytes of dynamic shared memory that a launch may ask for without further ado.
 inline constexpr size_t kPlainSharedBytes = size_t{48} * 1024;
 
+#if defined(__CUDACC__) || defined(MEZZO_CUDA_SIM)
+/// Sets a flag to 1 when `condition` holds in any thread of the grid, else leaves it as it is. All threads of a warp
+/// come here together. A plain store: every writer writes the same.
+__device__ __forceinline__ void report_any(float *flag, bool condition) {
+    if (__any_sync(kFullMask, condition) != 0 && threadIdx.x % kWarpSize == 0) *flag = 1.0F;
+}
+#endif
+
 } // namespace mezzo
 
 // Shared memory is declared by these two and never by the keyword, so that the simulator can give each block its own:

@@ -90,14 +90,10 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocks) cast_any_forward_kern
 
 /// Where packs of kWidth elements begin in both tensors.
 MapShape any_shape(const CastForward &a) {
-    const auto place_in_pack = [](const TensorData &tensor) {
-        return reinterpret_cast<uintptr_t>(tensor.data) / static_cast<uintptr_t>(dtype_size(tensor.dtype)) % kWidth;
+    const auto place = [](const TensorData &tensor) {
+        return reinterpret_cast<uintptr_t>(tensor.data) / static_cast<uintptr_t>(dtype_size(tensor.dtype));
     };
-    const int64_t elements = a.input.elements;
-    const uintptr_t place = place_in_pack(a.out);
-    if (place_in_pack(a.input) != place) return {elements, 0, 0};
-    const int64_t head = std::min(elements, static_cast<int64_t>((kWidth - place) % kWidth));
-    return {elements, head, (elements - head) / kWidth};
+    return map_shape(a.input.elements, kWidth, {place(a.out), place(a.input)});
 }
 
 template <class Out, class In>

@@ -24,7 +24,7 @@ namespace {
 /// Multiplies where Multiply is set, and returns whether all elements were finite before.
 template <class T, bool Multiply>
 MEZZO_ALWAYS_INLINE inline bool unscale_range(T *data, int64_t begin, int64_t end, Arithmetic<T> factor) {
-    typename Exponent<T>::Bits largest = 0;
+    BitsOf<T> largest = 0;
 #pragma GCC ivdep
     for (int64_t i = begin; i < end; ++i) {
         const T element = data[i];
@@ -32,7 +32,7 @@ MEZZO_ALWAYS_INLINE inline bool unscale_range(T *data, int64_t begin, int64_t en
         largest = exponent > largest ? exponent : largest;
         if constexpr (Multiply) data[i] = convert<T>(widen(element) * factor);
     }
-    return largest != Exponent<T>::kMask;
+    return largest != kExponentMask<T>;
 }
 
 /// Unscales gradients of dtype T and returns whether all of their elements were finite.

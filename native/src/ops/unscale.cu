@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(kListThreads, kBlocks) unscale_kernel(const Un
         }
         finite = finite && tile_finite;
     }
-    if (__any_sync(kFullMask, !finite) != 0 && threadIdx.x % kWarpSize == 0) *a.found_inf = 1.0F;
+    report_any(a.found_inf, !finite);
 }
 
 void unscale_on_cuda(Device &device, const Unscale &a) {

@@ -35,39 +35,4 @@ MEZZO_HOST_DEVICE float inverse_of_scale(const float *scale) {
     return scale == nullptr ? 1.0F : 1.0F / *scale;
 }
 
-/// The bits of an element that are all ones in Inf and NaN alone.
-template <class T>
-struct Exponent;
-template <>
-struct Exponent<float> {
-    using Bits = uint32_t;
-    static constexpr Bits kMask = 0x7f800000;
-};
-template <>
-struct Exponent<double> {
-    using Bits = uint64_t;
-    static constexpr Bits kMask = 0x7ff0000000000000;
-};
-template <>
-struct Exponent<Half> {
-    using Bits = uint16_t;
-    static constexpr Bits kMask = 0x7c00;
-};
-template <>
-struct Exponent<BFloat16> {
-    using Bits = uint16_t;
-    static constexpr Bits kMask = 0x7f80;
-};
-
-template <class T>
-MEZZO_HOST_DEVICE typename Exponent<T>::Bits exponent_of(T element) {
-    using Bits = typename Exponent<T>::Bits;
-    return static_cast<Bits>(std::bit_cast<Bits>(element) & Exponent<T>::kMask);
-}
-
-template <class T>
-MEZZO_HOST_DEVICE bool is_finite(T element) {
-    return exponent_of(element) != Exponent<T>::kMask;
-}
-
 } // namespace mezzo

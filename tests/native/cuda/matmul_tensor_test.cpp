@@ -3,6 +3,7 @@
 // and 2 bytes, quads of the epilogue. matmul_test.cpp has the options and the rest.
 #include "cuda/matmul.h"
 
+#include "support/matmul_kernels.h"
 #include "support/oracle.h"
 #include "support/surrounded.h"
 
@@ -114,16 +115,10 @@ TEST_P(MatmulTensor, OutOfAnyAlignment_IsWrittenAsItCanBe) {
     }
 }
 
-/// The kernels that the device of the test can run; none in the CPU's run.
+/// Those of them that use tensor cores.
 std::vector<const MatmulKernel *> tensor_kernels_of_device() {
-    std::vector<const MatmulKernel *> kernels;
-    if (test_device().type != MEZZO_DEVICE_TYPE_CUDA) return kernels;
-    const CudaMachine &machine = cuda_device(require_device(test_device())).machine();
-    for (const MatmulKernel *kernel : matmul_kernels()) {
-        if (kernel->unit != MatmulUnit::kTensorCore) continue;
-        if (kernel->oldest_arch <= machine.arch && kernel->shared_bytes <= machine.shared_max)
-            kernels.push_back(kernel);
-    }
+    std::vector<const MatmulKernel *> kernels = kernels_of_device();
+    std::erase_if(kernels, [](const MatmulKernel *kernel) { return kernel->unit != MatmulUnit::kTensorCore; });
     return kernels;
 }
 

@@ -3,6 +3,7 @@
 // epilogue alone and all together, at sizes that no tile divides; then whole products as matmul() runs them.
 #include "cuda/matmul.h"
 
+#include "support/matmul_kernels.h"
 #include "support/oracle.h"
 #include "support/status.h"
 #include "support/surrounded.h"
@@ -297,18 +298,6 @@ TEST_P(MatmulKernels, InfAndNaN_StayInTheirRowAndAreFound) {
             }
         }
     }
-}
-
-/// The kernels that the device of the test can run; none in the CPU's run.
-std::vector<const MatmulKernel *> kernels_of_device() {
-    std::vector<const MatmulKernel *> kernels;
-    if (test_device().type != MEZZO_DEVICE_TYPE_CUDA) return kernels;
-    for (const MatmulKernel *kernel : matmul_kernels()) {
-        const CudaMachine &machine = device().machine();
-        if (kernel->oldest_arch <= machine.arch && kernel->shared_bytes <= machine.shared_max)
-            kernels.push_back(kernel);
-    }
-    return kernels;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, MatmulKernels, ::testing::ValuesIn(kernels_of_device()),
