@@ -17,7 +17,7 @@ namespace Mezzo;
 /// </code></example>
 public sealed class GradScaler
 {
-    private readonly Dictionary<Optimizer, OptimizerState> _optimizers = [];
+    private readonly ConditionalWeakTable<Optimizer, OptimizerState> _optimizers = [];
     private readonly Device _device;
     private readonly bool _isStatic;
     private Tensor? _scale;
@@ -96,7 +96,7 @@ public sealed class GradScaler
     internal (double Growth, double Backoff, int Interval) Settings => (_growthFactor, _backoffFactor, _growthInterval);
 
     /// <summary>Whether no optimizer has been unscaled or stepped since the last update.</summary>
-    internal bool IsReady => _optimizers.Count == 0;
+    internal bool IsReady => _optimizers.All(known => known.Value.Stage == Stage.Ready);
 
     /// <summary>
     /// A scaler whose scale never changes. It skips steps with Inf or NaN like any other, so with a scale
@@ -121,6 +121,14 @@ public sealed class GradScaler
             _growthTracker.Fill(_initialGrowthTracker);
         }
 
+        foreach (var (_, state) in _optimizers)
+        {
+            if (state.Stage == Stage.Ready)
+            {
+                state.Check.Open();
+            }
+        }
+
         return loss.Scale(1, _scale);
     }
 
@@ -137,7 +145,7 @@ public sealed class GradScaler
             return;
         }
 
-        RequireScale();
+        var scale = RequireScale();
         var state = StateOf(optimizer);
         if (state.Stage == Stage.Unscaled)
         {
@@ -149,8 +157,8 @@ public sealed class GradScaler
             throw new InvalidOperationException("unscale_() is being called after step().");
         }
 
-        CheckGradients(optimizer, state, checkOnly: false);
-        state.Stage = Stage.Unscaled;
+        state.Check.Unscale(optimizer.Parameters, scale);
+        (state.Stage, state.HasGradients) = (Stage.Unscaled, HasGradients(optimizer));
     }
 
     /// <summary>
@@ -170,7 +178,7 @@ public sealed class GradScaler
     internal IssuedScalerStep IssueStep(Optimizer optimizer)
     {
         ArgumentNullException.ThrowIfNull(optimizer);
-        bool hasGradients = optimizer.Parameters.Any(parameter => parameter.Grad is not null);
+        bool hasGradients = HasGradients(optimizer);
         if (!IsEnabled)
         {
             optimizer.Step();
@@ -187,12 +195,14 @@ public sealed class GradScaler
         bool stillScaled = state.Stage == Stage.Ready;
         if (stillScaled)
         {
-            CheckGradients(optimizer, state, checkOnly: true);
+            state.Check.Complete(optimizer.Parameters);
+            state.HasGradients = hasGradients;
         }
 
-        optimizer.Step(stillScaled ? scale.Handle : default, state.FoundInf.Handle);
+        var foundInf = state.Check.FoundInf;
+        optimizer.Step(stillScaled ? scale.Handle : default, foundInf.Handle);
         state.Stage = Stage.Stepped;
-        return new IssuedScalerStep(hasGradients, scale, state.FoundInf);
+        return new IssuedScalerStep(hasGradients, scale, foundInf);
     }
 
     /// <summary>Updates the scale after the optimizers have stepped, and makes ready for the next iteration.</summary>
@@ -206,21 +216,21 @@ public sealed class GradScaler
         }
 
         var scale = RequireScale();
-        var active = _optimizers.Values.Where(state => state.HasGradients).ToArray();
+        MezzoTensor[] foundInfs = [.. from known in _optimizers where known.Value.HasGradients select known.Value.Check.FoundInf.Handle];
         if (newScale is { } given)
         {
             scale.Fill(RequirePositive(given, nameof(newScale)));
         }
-        else if (_optimizers.Count == 0)
+        else if (IsReady)
         {
             throw new InvalidOperationException("No inf checks were recorded prior to update.");
         }
-        else if (!_isStatic && active.Length > 0)
+        else if (!_isStatic && foundInfs.Length > 0)
         {
             Calls.ScaleUpdate(
                 scale.Handle,
                 _growthTracker!.Handle,
-                Array.ConvertAll(active, state => state.FoundInf.Handle),
+                foundInfs,
                 new MezzoScaleUpdateDesc { GrowthInterval = GrowthInterval, GrowthFactor = GrowthFactor, BackoffFactor = BackoffFactor });
             scale.MarkChanged();
         }
@@ -231,12 +241,11 @@ public sealed class GradScaler
     /// <summary>Makes ready for the next iteration, whatever happened to the one in progress.</summary>
     internal void Forget()
     {
-        foreach (var state in _optimizers.Values)
+        foreach (var (_, state) in _optimizers)
         {
-            state.FoundInf.Dispose();
+            state.Check.Close();
+            (state.Stage, state.HasGradients) = (Stage.Ready, false);
         }
-
-        _optimizers.Clear();
     }
 
     /// <summary>The current scale, 1 when disabled. Waits for the work that computes it.</summary>
@@ -294,6 +303,8 @@ public sealed class GradScaler
         _growthTracker?.Fill(_initialGrowthTracker);
     }
 
+    private static bool HasGradients(Optimizer optimizer) => optimizer.Parameters.Any(parameter => parameter.Grad is not null);
+
     private static T Required<T>(T? value, string key)
         where T : struct => value ?? throw new ArgumentException($"The state of the GradScaler lacks the key '{key}'.");
 
@@ -314,33 +325,16 @@ public sealed class GradScaler
                 throw new ArgumentException($"The optimizer's parameters are on {optimizer.Device}, expected the scaler's device {_device}.", nameof(optimizer));
             }
 
-            state = new OptimizerState(Tensor.AllocateOwned([], DType.Float32, _device));
+            state = new OptimizerState(_device);
             _optimizers.Add(optimizer, state);
         }
 
         return state;
     }
 
-    private void CheckGradients(Optimizer optimizer, OptimizerState state, bool checkOnly)
+    private sealed class OptimizerState(Device device)
     {
-        var grads = (from parameter in optimizer.Parameters where parameter.Grad is not null select parameter.Grad).ToArray();
-        state.FoundInf.Fill(0);
-        Calls.Unscale(
-            state.FoundInf.Handle,
-            Array.ConvertAll(grads, grad => grad.Handle),
-            _scale!.Handle,
-            new MezzoUnscaleDesc { CheckOnly = checkOnly ? 1 : 0 });
-        if (!checkOnly)
-        {
-            Array.ForEach(grads, grad => grad.MarkChanged());
-        }
-
-        state.HasGradients = grads.Length > 0;
-    }
-
-    private sealed class OptimizerState(Tensor foundInf)
-    {
-        public Tensor FoundInf { get; } = foundInf;
+        public GradientCheck Check { get; } = new(device);
 
         public Stage Stage { get; set; }
 

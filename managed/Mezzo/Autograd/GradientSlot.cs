@@ -17,12 +17,16 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
     private readonly DType _dtype = of.DType;
     private readonly Device _device = of.Device;
     private bool _isLent;
+    private CheckedGradient? _checked;
 
     /// <summary>The sum so far; null when nothing has been added.</summary>
     public Tensor? Value { get; private set; }
 
     /// <summary>Whether another slot has the same elements, so that they must not be overwritten.</summary>
     public bool IsShared { get; private set; }
+
+    /// <summary>The check for Inf and NaN that the gradient belongs to, if any.</summary>
+    public GradientCheck? Check => _checked?.Check;
 
     /// <summary>Whether the sum has been set to 0 where the tensor is at most 0.</summary>
     public bool IsMasked { get; private set; }
@@ -52,8 +56,11 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
     }
 
     /// <summary>Takes a written buffer back.</summary>
-    public void Commit(GradientBuffer buffer)
+    /// <param name="buffer">What was lent.</param>
+    /// <param name="isChecked">Whether the op has checked what it wrote for <see cref="Check"/>.</param>
+    public void Commit(GradientBuffer buffer, bool isChecked)
     {
+        bool isAll = buffer.Accumulates || Value is null;
         if (buffer.Accumulates)
         {
             _isLent = false;
@@ -62,7 +69,21 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
         {
             Add(buffer.Tensor);
         }
+
+        _checked?.Write(Value!, isChecked && isAll);
     }
+
+    /// <summary>Lets a check be told of what happens to the gradient.</summary>
+    public void Watch(GradientCheck check)
+    {
+        if (Check != check)
+        {
+            _checked = new CheckedGradient(check);
+        }
+    }
+
+    /// <summary>Whether a check has seen the gradient as it is.</summary>
+    public bool IsCheckedBy(GradientCheck check) => Check == check && Value is not null && _checked!.Covers(Value);
 
     /// <summary>Says that the gradient just committed, the only one there will be, is masked.</summary>
     public void MarkMasked() => IsMasked = true;
@@ -73,16 +94,19 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
         if (Value is null)
         {
             Value = gradient;
-            return;
+        }
+        else
+        {
+            var sum = IsShared ? Allocate() : Value;
+            Calls.AddForward(sum.Handle, Value.Handle, gradient.Handle);
+            gradient.Dispose();
+            if (IsShared)
+            {
+                Replace(sum);
+            }
         }
 
-        var sum = IsShared ? Allocate() : Value;
-        Calls.AddForward(sum.Handle, Value.Handle, gradient.Handle);
-        gradient.Dispose();
-        if (IsShared)
-        {
-            Replace(sum);
-        }
+        _checked?.Write(Value, isChecked: false);
     }
 
     /// <summary>Adds a gradient of which the caller, or another slot, goes on using the elements.</summary>
@@ -104,6 +128,7 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
     {
         var value = Value;
         Value = null;
+        _checked?.Clear();
         IsShared = IsMasked = _isLent = false;
         return value;
     }
@@ -137,6 +162,10 @@ internal readonly struct GradientBuffer(GradientSlot slot, Tensor tensor, bool a
     /// <summary>Whether the buffer holds a sum that the op must add to.</summary>
     public bool Accumulates => accumulates;
 
+    /// <summary>The check for Inf and NaN that the gradient belongs to, if any.</summary>
+    public GradientCheck? Check => slot.Check;
+
     /// <summary>Says that the gradient is written.</summary>
-    public void Commit() => slot.Commit(this);
+    /// <param name="isChecked">Whether it was checked for <see cref="Check"/> as it was written.</param>
+    public void Commit(bool isChecked = false) => slot.Commit(this, isChecked);
 }

@@ -109,6 +109,12 @@ public partial class Tensor
         LeafGradient().Add(gradient);
     }
 
+    /// <summary>Whether a check has seen the gradient of a leaf as it is.</summary>
+    internal bool IsGradCheckedBy(GradientCheck check) => _leafGradient?.IsCheckedBy(check) ?? false;
+
+    /// <summary>Lets a check be told of what happens to the gradient of a leaf.</summary>
+    internal void WatchGrad(GradientCheck check) => (_leafGradient ??= new GradientSlot(this, isLeaf: true)).Watch(check);
+
     /// <summary>Notes the op that made the tensor.</summary>
     internal void Record(Operation producer) => Producer = producer;
 

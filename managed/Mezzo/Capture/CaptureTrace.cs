@@ -28,6 +28,9 @@ internal sealed class CaptureTrace(bool isRecording) : IDisposable
     /// <summary>The trace that the calling thread writes to; null for none.</summary>
     public static CaptureTrace? Current => _current;
 
+    /// <summary>The trace of the capture that the calling thread is in; null for none.</summary>
+    public static CaptureTrace? Recording => _current is { IsRecording: true } recording ? recording : null;
+
     /// <summary>Whether ops are being captured.</summary>
     public bool IsRecording { get; } = isRecording;
 

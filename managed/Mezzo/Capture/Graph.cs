@@ -48,7 +48,7 @@ public sealed class Graph : IDisposable
     ~Graph() => Free();
 
     /// <summary>Whether the calling thread is capturing a graph.</summary>
-    public static bool IsCapturing => CaptureTrace.Current is { IsRecording: true };
+    public static bool IsCapturing => CaptureTrace.Recording is not null;
 
     /// <summary>What the graph runs on.</summary>
     public Device Device { get; }

@@ -75,12 +75,13 @@ internal sealed class LinearOperation(MezzoActivation activation) : Operation
             return; // of a bias alone, whose gradient is there already
         }
 
+        var check = GradientCheck.Of(gradWeight, gradBias, gradInputSum);
         Calls.LinearBackward(
             Handle(gradInput),
             Handle(gradWeight),
             Handle(gradBias),
             Handle(gradInputSum),
-            default,
+            check?.FoundInf.Handle ?? default,
             gradOutput.Handle,
             _input.Value.Handle,
             _weight.Value.Handle,
@@ -92,9 +93,9 @@ internal sealed class LinearOperation(MezzoActivation activation) : Operation
                 InputActivation = leadingRelu is null ? MezzoActivation.None : MezzoActivation.Relu,
             });
         gradInput?.Commit();
-        gradWeight?.Commit();
-        gradBias?.Commit();
-        gradInputSum?.Commit();
+        gradWeight?.Commit(isChecked: check is not null);
+        gradBias?.Commit(isChecked: check is not null);
+        gradInputSum?.Commit(isChecked: check is not null);
         leadingRelu?.OutputGradient.MarkMasked();
 
         GradientBuffer? Note(GradientBuffer? buffer, MezzoLinearAccumulate flag)

@@ -59,13 +59,13 @@ class ElementList {
     int64_t elements(size_t index) const { return ends_[index] - (index == 0 ? 0 : ends_[index - 1]); }
 
     /// Runs loop(entry, begin, end), an MEZZO_ALWAYS_INLINE function, over all elements of all entries. The CPU's
-    /// tensors only.
+    /// tensors only. `grain` is the least number of elements worth a thread.
     template <class Loop>
-    void parallel_run(const Loop &loop) const {
+    void parallel_run(const Loop &loop, int64_t grain = kElementGrain) const {
         if (entries_.empty()) return;
         const Entry *entries = entries_.data();
         const int64_t *ends = ends_.data();
-        parallel_for(ends_.back(), kElementGrain, [=](int64_t begin, int64_t end) MEZZO_ALWAYS_INLINE {
+        parallel_for(ends_.back(), grain, [=](int64_t begin, int64_t end) MEZZO_ALWAYS_INLINE {
             int64_t index = 0;
             while (ends[index] <= begin) ++index;
             for (; begin < end; ++index) {
