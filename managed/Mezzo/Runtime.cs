@@ -26,6 +26,13 @@ public static class Runtime
         set => Calls.ThreadsSet(value);
     }
 
+    /// <summary>
+    /// Whether layers may round the operands of f32 products to TF32, 10 bits of fraction, where a GPU's tensor cores are
+    /// faster so; sums stay f32. A layer's backward pass does what its forward pass did. The CPU, f64 and 16-bit types
+    /// take no notice. Starts as false, as <c>torch.backends.cuda.matmul.allow_tf32</c> does.
+    /// </summary>
+    public static bool AllowTf32 { get; set; }
+
     /// <summary>The file that the native library was loaded from.</summary>
     /// <exception cref="DllNotFoundException">It was not found; the message names every path tried.</exception>
     public static string NativeLibraryPath => NativeLibraryLoader.LoadedPath;

@@ -14,13 +14,16 @@ internal sealed class DeviceOptions
     private readonly Option<int?> _threads = Options.Whole(
         "--threads", "Threads of the CPU path [default: MEZZO_NUM_THREADS, else one per processor]", 1, MaxThreads);
 
+    private readonly Option<bool> _allowTf32 = new("--allow-tf32") { Description = "Let a GPU round the operands of f32 products to TF32" };
+
     public void AddTo(Command command)
     {
         command.Add(_device);
         command.Add(_threads);
+        command.Add(_allowTf32);
     }
 
-    /// <summary>Sets the number of threads and the limit of memory, and names the device.</summary>
+    /// <summary>Sets the number of threads, TF32 and the limit of memory, and names the device.</summary>
     /// <exception cref="CommandException">This machine does not have the device.</exception>
     public Device Apply(ParseResult result)
     {
@@ -35,9 +38,14 @@ internal sealed class DeviceOptions
             throw new CommandException($"--device: got {device}, {Missing(device)}");
         }
 
+        Runtime.AllowTf32 = result.GetValue(_allowTf32);
         LimitToFreeMemory();
         return device;
     }
+
+    /// <summary>One line on why a job that was given no device runs on the CPU; null when it does not.</summary>
+    public string? WhyCpu(ParseResult result, Device device) =>
+        result.GetValue(_device) is null && device.Type == DeviceType.Cpu ? $"device: cpu, as {Device.MissingReason(DeviceType.Cuda)}" : null;
 
     /// <summary>
     /// Linux hands out more memory than there is, and kills the process that uses it. A limit turns that

@@ -94,8 +94,14 @@ internal sealed class TrainSinCosCommand
         var json = parsed.GetValue(_json) is { } file ? OutputFile.Prepare("--json", file) : null;
         var environment = JobEnvironment.Capture(CommandText(parsed), options.Device);
 
+        bool isQuiet = parsed.GetValue(_quiet);
+        if (!isQuiet && _device.WhyCpu(parsed, options.Device) is { } reason)
+        {
+            _terminal.Output.WriteLine(reason);
+        }
+
         var result = TrainingView.Show(
-            _terminal, parsed.GetValue(_quiet), view => new SinCosJob(options, view).Run(cancellationToken));
+            _terminal, isQuiet, view => new SinCosJob(options, view).Run(cancellationToken));
 
         json?.Write(stream => SinCosJson.Write(stream, result));
         report.Write(stream => stream.Write(Encoding.UTF8.GetBytes(SinCosReport.Render(result, environment))));

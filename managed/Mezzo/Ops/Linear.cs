@@ -30,6 +30,7 @@ internal sealed class LinearOperation(MezzoActivation activation) : Operation
     private const int InputIndex = 0;
     private const int WeightIndex = 1;
     private const int BiasIndex = 2;
+    private readonly uint _allowTf32 = Runtime.AllowTf32 ? 1u : 0;
     private SavedTensor _input;
     private SavedTensor _weight;
     private SavedTensor? _output;
@@ -44,7 +45,11 @@ internal sealed class LinearOperation(MezzoActivation activation) : Operation
 
     internal override bool CastsInput(int index) => index != BiasIndex;
 
-    internal override void Describe(CaptureTrace trace) => trace.Mix((double)activation);
+    internal override void Describe(CaptureTrace trace)
+    {
+        trace.Mix((double)activation);
+        trace.Mix(_allowTf32);
+    }
 
     internal override GradientBuffer? LendRowSum() => LendGradient(BiasIndex);
 
@@ -53,7 +58,11 @@ internal sealed class LinearOperation(MezzoActivation activation) : Operation
         var (input, weight, bias) = (Input(InputIndex), Input(WeightIndex), OptionalInput(BiasIndex));
         var output = Tensor.Allocate(OutputShape(input, weight), input.DType, input.Device);
         Calls.LinearForward(
-            output.Handle, input.Handle, weight.Handle, bias?.Handle ?? default, new MezzoLinearDesc { Activation = activation });
+            output.Handle,
+            input.Handle,
+            weight.Handle,
+            bias?.Handle ?? default,
+            new MezzoLinearDesc { Activation = activation, AllowTf32 = _allowTf32 });
         _input = Save(input);
         _weight = Save(weight);
         _output = activation == MezzoActivation.None ? null : Save(output);
@@ -90,6 +99,7 @@ internal sealed class LinearOperation(MezzoActivation activation) : Operation
             {
                 Activation = GradientIsMasked ? MezzoActivation.None : activation,
                 Accumulate = accumulate,
+                AllowTf32 = _allowTf32,
                 InputActivation = leadingRelu is null ? MezzoActivation.None : MezzoActivation.Relu,
             });
         gradInput?.Commit();

@@ -46,7 +46,7 @@ public sealed class UsageErrorTests
     {
         var outcome = CommandRunner.Run("train", "sincos", "--zzzzzzzz");
 
-        Assert.That(outcome.Error, Does.StartWith("--zzzzzzzz: unknown option, expected one of --capture, --device, --epochs,"));
+        Assert.That(outcome.Error, Does.StartWith("--zzzzzzzz: unknown option, expected one of --allow-tf32, --capture, --device, --epochs,"));
     }
 
     [Test]

@@ -116,6 +116,32 @@ public sealed class TrainSinCosCommandTests
     }
 
     [Test]
+    public void DeviceLeftOut_IsTheGpuOrSaysWhyNot()
+    {
+        string[] command = ["train", "sincos", "--samples", "8", "--epochs", "1", "--hidden", "4", "--out", _folder.Path];
+        string reason = $"device: cpu, as {Device.MissingReason(DeviceType.Cuda)}\n";
+        bool isMissing = !Device.Cuda().IsAvailable;
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(CommandRunner.Run(command).Output.StartsWith(reason, StringComparison.Ordinal), Is.EqualTo(isMissing));
+            Assert.That(CommandRunner.Run([.. command, "--quiet"]).Output, Does.Not.Contain("device: cpu, as"));
+            Assert.That(CommandRunner.Run([.. command, "--device", "cpu"]).Output, Does.Not.Contain("device: cpu, as"));
+        });
+    }
+
+    [Test]
+    public void AllowTf32_ChangesLossesOnAGpuOnly()
+    {
+        string[] study = ["--precision", "fp32", "--hidden", "64", "--samples", "128", "--device", TestDevice.Name];
+        double[] allowed = Losses(TrainFor(3, [.. study, "--allow-tf32"]).Json);
+        double[] exact = Losses(TrainFor(3, study).Json);
+
+        Assert.That(allowed, TestDevice.Current.Type == DeviceType.Cuda ? Is.Not.EqualTo(exact) : Is.EqualTo(exact));
+        Assert.That(allowed, Is.EqualTo(exact).Within(2).Percent);
+    }
+
+    [Test]
     public void CapturedRun_HasTheLossesOfOneThatIsNot()
     {
         var (outcome, on) = Train("--capture", "on");

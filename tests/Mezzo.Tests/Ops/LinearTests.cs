@@ -17,6 +17,35 @@ internal sealed class LinearTests : TensorFixture
             Gradients.IrregularTensor(3, outFeatures));
 
     [Test]
+    public void Linear_WhereTf32IsAllowed_RoundsOnAGpuOnly()
+    {
+        const int Size = 64;
+        float kept = 1 + MathF.Pow(2, -10); // TF32 has 10 bits of fraction
+        float lost = 1 + MathF.Pow(2, -12);
+        try
+        {
+            Runtime.AllowTf32 = true;
+            foreach (var (factor, rounded) in new[] { (kept, kept), (lost, 1f) })
+            {
+                var (x, weight) = (Tensor.Full([Size, Size], factor), Tensor.Full([Size, Size], 1));
+                weight.RequiresGrad = true;
+                var y = x.Linear(weight);
+                Runtime.AllowTf32 = false; // the backward pass does as the forward pass did
+                y.Backward(Tensor.Full([Size, Size], 1));
+                float expected = Size * (TestDevice.Current.Type == DeviceType.Cuda ? rounded : factor);
+                Assert.That(y.ToArray<float>(), Is.All.EqualTo(expected));
+                Assert.That(weight.Grad!.ToArray<float>(), Is.All.EqualTo(expected));
+                Assert.That(x.Linear(weight).ToArray<float>(), Is.All.EqualTo(Size * factor));
+                Runtime.AllowTf32 = true;
+            }
+        }
+        finally
+        {
+            Runtime.AllowTf32 = false;
+        }
+    }
+
+    [Test]
     public void LinearRelu_Backward_MatchesFiniteDifference() => Gradients.AssertMatchFiniteDifferences(
         x => x[0].LinearRelu(x[1], x[2]),
         Gradients.IrregularTensor(1, 2, 3, 4),
