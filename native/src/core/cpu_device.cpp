@@ -106,7 +106,7 @@ class CpuDevice final : public Device {
 
 DeviceSearch find_cpu() {
     DeviceSearch search;
-    search.devices.push_back(std::make_unique<CpuDevice>());
+    search.devices.emplace_back([] { return std::make_unique<CpuDevice>(); });
     return search;
 }
 

@@ -1,17 +1,39 @@
 // SPDX-License-Identifier: MIT
 #include "core/device.h"
 
+#include <deque>
 #include <mutex>
 
 namespace mezzo {
 namespace {
+
+/// A device, opened when it is first used. One that fails to open is tried again.
+class FoundDevice {
+  public:
+    explicit FoundDevice(std::function<std::unique_ptr<Device>()> open) : open_(std::move(open)) {}
+
+    Device &get() {
+        if (Device *device = device_.load(std::memory_order_acquire)) return *device;
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (device_.load(std::memory_order_relaxed) == nullptr) {
+            device_.store(open_().release(), std::memory_order_release);
+        }
+        return *device_.load(std::memory_order_relaxed);
+    }
+
+  private:
+    std::function<std::unique_ptr<Device>()> open_;
+    std::mutex mutex_;
+    std::atomic<Device *> device_{nullptr};
+};
 
 struct Kind {
     const char *name;
     const char *absent; // what to say when the build does not have it
     DeviceSearch (*search)() = nullptr;
     std::once_flag searched{};
-    DeviceSearch found{};
+    std::deque<FoundDevice> devices{};
+    std::string missing_reason{};
 };
 
 // Devices are never destroyed: tensors and threads of the program may outlive the library's statics.
@@ -27,22 +49,22 @@ Kind &kind_of(mezzo_device_type type) {
     fail(MEZZO_STATUS_INVALID_ARGUMENT, "device type is %d, expected 0 (cpu) or 1 (cuda)", static_cast<int>(type));
 }
 
+/// The kind of device, with what this process has of it.
+Kind &search(mezzo_device_type type) {
+    Kind &kind = kind_of(type);
+    std::call_once(kind.searched, [&] {
+        DeviceSearch found{.devices = {}, .missing_reason = kind.absent};
+        if (kind.search != nullptr) found = kind.search();
+        for (auto &open : found.devices) kind.devices.emplace_back(std::move(open));
+        kind.missing_reason = std::move(found.missing_reason);
+    });
+    return kind;
+}
+
 } // namespace
 
 DeviceKind::DeviceKind(mezzo_device_type type, DeviceSearch (*search)()) {
     kind_of(type).search = search;
-}
-
-const DeviceSearch &find_devices(mezzo_device_type type) {
-    Kind &kind = kind_of(type);
-    std::call_once(kind.searched, [&] {
-        if (kind.search != nullptr) {
-            kind.found = kind.search();
-        } else {
-            kind.found.missing_reason = kind.absent;
-        }
-    });
-    return kind.found;
 }
 
 Device &require_device(mezzo_device id) {
@@ -52,7 +74,7 @@ Device &require_device(mezzo_device id) {
 }
 
 Device &require_device_even_if_lost(mezzo_device id) {
-    const DeviceSearch &found = find_devices(id.type);
+    Kind &found = search(id.type);
     const auto count = static_cast<int32_t>(found.devices.size());
     if (count == 0) {
         fail(MEZZO_STATUS_DEVICE_UNAVAILABLE, "there is no device %s: %s", device_text(id).c_str(),
@@ -62,7 +84,7 @@ Device &require_device_even_if_lost(mezzo_device id) {
         fail(MEZZO_STATUS_DEVICE_UNAVAILABLE, "there is no device %s: indices of this kind go from 0 to %d",
              device_text(id).c_str(), count - 1);
     }
-    return *found.devices[static_cast<size_t>(id.index)];
+    return found.devices[static_cast<size_t>(id.index)].get();
 }
 
 void Device::fail_captured_elsewhere() const {
@@ -130,7 +152,7 @@ mezzo_status mezzo_device_count(int32_t *out_count, mezzo_device_type type) {
     using namespace mezzo;
     return guard("device_count", [&] {
         int32_t &count = require_pointer(out_count, "out_count");
-        count = static_cast<int32_t>(find_devices(type).devices.size());
+        count = static_cast<int32_t>(search(type).devices.size());
     });
 }
 
@@ -146,7 +168,7 @@ mezzo_status mezzo_device_missing_reason(const char **out_reason, mezzo_device_t
     using namespace mezzo;
     return guard("device_missing_reason", [&] {
         const char *&reason = require_pointer(out_reason, "out_reason");
-        reason = find_devices(type).missing_reason.c_str();
+        reason = search(type).missing_reason.c_str();
     });
 }
 

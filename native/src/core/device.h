@@ -7,6 +7,7 @@
 #include "core/memory.h"
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -93,18 +94,16 @@ class Device {
 
 /// What a search for the devices of one kind has found.
 struct DeviceSearch {
-    std::vector<std::unique_ptr<Device>> devices;
-    std::string missing_reason; // one sentence when there is none
+    std::vector<std::function<std::unique_ptr<Device>()>> devices; // each opens one, when it is first used
+    std::string missing_reason;                                    // one sentence when there is none
 };
 
-/// Declares a kind of device; `search` runs once, when the kind is first asked for.
+/// Declares a kind of device; `search` runs once, when the kind is first asked for. A search opens nothing: a GPU that
+/// is only counted is left alone, memory included.
 class DeviceKind {
   public:
     DeviceKind(mezzo_device_type type, DeviceSearch (*search)());
 };
-
-/// The devices of a kind; INVALID_ARGUMENT when `type` is not a mezzo_device_type.
-const DeviceSearch &find_devices(mezzo_device_type type);
 
 /// The device of an id; DEVICE_UNAVAILABLE when it does not exist. CONTEXT_LOST when it is of no more use, unless it
 /// is only to be tidied up.

@@ -14,6 +14,15 @@ __global__ void compiled_arch_kernel() {}
 
 } // namespace
 
+int oldest_compiled_arch() {
+#ifdef __CUDA_ARCH_LIST__
+    constexpr int kCompiled[] = {__CUDA_ARCH_LIST__}; // ascending, as in 750
+    return kCompiled[0] / 10;
+#else
+    return 75; // the simulator has no code of its own for an architecture
+#endif
+}
+
 int compiled_arch() {
     cudaFuncAttributes attributes{};
     const cudaError_t status = cudaFuncGetAttributes(&attributes, compiled_arch_kernel);

@@ -10,8 +10,6 @@
 namespace mezzo {
 namespace {
 
-constexpr int kOldestArch = 75;
-
 /// The device that this thread has made current last.
 thread_local const CudaDevice *current = nullptr;
 
@@ -82,39 +80,59 @@ std::string missing_text(cudaError_t status) {
         return "no NVIDIA driver is installed (libcuda.so.1 was not found)";
     }
     if (status == cudaErrorInsufficientDriver) {
+        // The drivers of one major version serve every runtime of it.
         return "the NVIDIA driver is too old: it serves CUDA " + version_text(driver) + ", expected " +
-               version_text(runtime) + " or newer";
+               version_text(runtime / 1000 * 1000) + " or newer";
     }
     if (status == cudaErrorNoDevice) return "the NVIDIA driver sees no GPU";
     return std::string("CUDA does not start: ") + cudaGetErrorName(status) + ", " + cudaGetErrorString(status);
 }
 
-/// A device, or none and why.
-std::unique_ptr<Device> open(int index, int ordinal, std::string &reason) {
+std::string capability_text(const cudaDeviceProp &properties) {
+    return std::string(properties.name) + " has compute capability " + std::to_string(properties.major) + "." +
+           std::to_string(properties.minor);
+}
+
+/// Why a GPU cannot be used; empty when it can. Makes no context on it.
+std::string why_not(int ordinal) {
     cudaDeviceProp properties{};
     check_cuda(cudaGetDeviceProperties(&properties, ordinal), "cudaGetDeviceProperties");
-    const int arch = 10 * properties.major + properties.minor;
-    const std::string capability = std::string(properties.name) + " has compute capability " +
-                                   std::to_string(properties.major) + "." + std::to_string(properties.minor);
-    if (arch < kOldestArch) {
-        reason = capability + ", expected 7.5 or newer";
-        return nullptr;
+    const int oldest = oldest_compiled_arch();
+    if (10 * properties.major + properties.minor < oldest) {
+        return capability_text(properties) + ", expected " + std::to_string(oldest / 10) + "." +
+               std::to_string(oldest % 10) + " or newer";
     }
     int has_pools = 0;
     check_cuda(cudaDeviceGetAttribute(&has_pools, cudaDevAttrMemoryPoolsSupported, ordinal), "cudaDeviceGetAttribute");
-    if (has_pools == 0) {
-        reason = std::string(properties.name) + " has no stream-ordered memory pools, which Mezzo needs";
-        return nullptr;
-    }
+    if (has_pools == 0) return std::string(properties.name) + " has no stream-ordered memory pools, which Mezzo needs";
+    return {};
+}
+
+/// The thread's current device, which it gets back.
+class CurrentOrdinal {
+  public:
+    CurrentOrdinal() { cudaGetDevice(&before_); }
+    ~CurrentOrdinal() { cudaSetDevice(before_); }
+    CurrentOrdinal(const CurrentOrdinal &) = delete;
+    CurrentOrdinal &operator=(const CurrentOrdinal &) = delete;
+
+  private:
+    int before_ = 0;
+};
+
+std::unique_ptr<Device> open(int index, int ordinal) {
+    const CurrentOrdinal current_ordinal;
+    cudaDeviceProp properties{};
+    check_cuda(cudaGetDeviceProperties(&properties, ordinal), "cudaGetDeviceProperties");
     check_cuda(cudaSetDevice(ordinal), "cudaSetDevice");
     const int code_arch = compiled_arch();
     if (code_arch == 0) {
-        reason = capability + ", for which this build of libmezzo has no kernels";
-        return nullptr;
+        fail(MEZZO_STATUS_DEVICE_UNAVAILABLE, "%s, for which this build of libmezzo has no kernels",
+             capability_text(properties).c_str());
     }
     return std::make_unique<CudaDevice>(
         index, ordinal, properties.name,
-        CudaMachine{arch, code_arch, properties.multiProcessorCount,
+        CudaMachine{10 * properties.major + properties.minor, code_arch, properties.multiProcessorCount,
                     static_cast<int64_t>(properties.sharedMemPerBlockOptin), properties.l2CacheSize});
 }
 
@@ -261,23 +279,21 @@ DeviceSearch find_cuda_devices() {
         search.missing_reason = missing_text(status);
         return search;
     }
-    int before = 0;
-    cudaGetDevice(&before);
     for (int ordinal = 0; ordinal < count; ++ordinal) {
         std::string reason;
         try {
-            const auto index = static_cast<int>(search.devices.size());
-            if (std::unique_ptr<Device> device = open(index, ordinal, reason)) {
-                search.devices.push_back(std::move(device));
-                continue;
-            }
+            reason = why_not(ordinal);
         } catch (const Error &error) {
             reason = error.what();
+        }
+        if (reason.empty()) {
+            const auto index = static_cast<int>(search.devices.size());
+            search.devices.emplace_back([index, ordinal] { return open(index, ordinal); });
+            continue;
         }
         if (!search.missing_reason.empty()) search.missing_reason += "; ";
         search.missing_reason += "GPU " + std::to_string(ordinal) + ": " + reason;
     }
-    cudaSetDevice(before);
     if (!search.devices.empty()) search.missing_reason.clear();
     return search;
 }

@@ -84,8 +84,11 @@ inline CudaDevice &cuda_device(Device &device) {
     return static_cast<CudaDevice &>(device);
 }
 
-/// Looks for devices, each time anew. The calling thread's current device stays what it is.
+/// Looks for devices, each time anew, without a context on any of them.
 DeviceSearch find_cuda_devices();
+
+/// The lowest compute capability, as in 75, that this build has kernels for.
+int oldest_compiled_arch();
 
 /// The compute capability, as in 90, that kernels for the current device are compiled for; 0 when this build has none
 /// that it can run.

@@ -85,7 +85,7 @@ TEST(CudaDevice, WithoutADriver_IsMissingAndSaysSo) {
 }
 
 TEST(CudaDevice, WithAnOldDriver_NamesBothVersions) {
-    expect_search({.driver = 11080}, "0: the NVIDIA driver is too old: it serves CUDA 11.8, expected 12.4 or newer");
+    expect_search({.driver = 11080}, "0: the NVIDIA driver is too old: it serves CUDA 11.8, expected 12.0 or newer");
 }
 
 TEST(CudaDevice, WithoutAGpu_IsMissingAndSaysSo) {
@@ -98,9 +98,33 @@ TEST(CudaDevice, OfAnOldArchitecture_IsNamedWithWhatIsExpected) {
 }
 
 TEST(CudaDevice, ThatTheBuildHasNoKernelsFor_IsMissingAndSaysSo) {
-    expect_search({.arch = "7.5", .code_arch = "8.0"},
-                  "0: GPU 0: Simulated CUDA device (sm_75) has compute capability 7.5, for which this build of "
-                  "libmezzo has no kernels");
+    on_machine({}, [] {
+        cuda_sim::configure({.arch = "7.5", .code_arch = "8.0"});
+        const DeviceSearch found = find_cuda_devices();
+        ASSERT_EQ(found.devices.size(), 1u);
+        try {
+            found.devices[0]();
+            FAIL() << "the device opened";
+        } catch (const Error &error) {
+            EXPECT_EQ(error.status(), MEZZO_STATUS_DEVICE_UNAVAILABLE);
+            EXPECT_STREQ(error.what(),
+                         "Simulated CUDA device (sm_75) has compute capability 7.5, for which this build of libmezzo "
+                         "has no kernels");
+        }
+    });
+}
+
+TEST(CudaDevice, ThatIsOnlyCounted_IsNotOpened) {
+    on_machine({.devices = 3}, [] {
+        cuda_sim::mark();
+        EXPECT_EQ(device_count(), 3);
+        EXPECT_EQ(cuda_sim::counters().streams, 0);
+        EXPECT_OK(mezzo_fill(tensor_on(kSecond, {3}), 2));
+        const int64_t streams_of_one = cuda_sim::counters().streams;
+        EXPECT_GT(streams_of_one, 0);
+        EXPECT_OK(mezzo_fill(tensor_on(kSecond, {3}), 2));
+        EXPECT_EQ(cuda_sim::counters().streams, streams_of_one);
+    });
 }
 
 TEST(CudaDevice, BesideOneThatCannotBeUsed_IsTheFirst) {
@@ -120,11 +144,13 @@ TEST(CudaDevice, BesideOneThatCannotBeUsed_IsTheFirst) {
     });
 }
 
-TEST(CudaDevice, ASearch_LeavesTheThreadsCurrentDevice) {
+TEST(CudaDevice, AsItOpens_LeavesTheThreadsCurrentDevice) {
     on_machine({}, [] {
         cuda_sim::configure({.devices = 3});
         EXPECT_EQ(cudaSetDevice(1), cudaSuccess);
-        EXPECT_EQ(find_cuda_devices().devices.size(), 3u);
+        const DeviceSearch found = find_cuda_devices();
+        ASSERT_EQ(found.devices.size(), 3u);
+        const std::unique_ptr<Device> last = found.devices[2]();
         int current = -1;
         EXPECT_EQ(cudaGetDevice(&current), cudaSuccess);
         EXPECT_EQ(current, 1);

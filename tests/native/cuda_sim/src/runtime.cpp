@@ -248,9 +248,12 @@ Counters counters() {
     const Session session;
     const Counters &all = session->counters;
     const Counters &since = session->marked;
-    return {all.kernels - since.kernels, all.graph_launches - since.graph_launches,
-            all.synchronizations - since.synchronizations, all.copies_to_host - since.copies_to_host,
-            all.allocations - since.allocations};
+    return {all.kernels - since.kernels,
+            all.graph_launches - since.graph_launches,
+            all.synchronizations - since.synchronizations,
+            all.copies_to_host - since.copies_to_host,
+            all.allocations - since.allocations,
+            all.streams - since.streams};
 }
 
 void mark() {

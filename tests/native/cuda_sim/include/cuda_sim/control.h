@@ -68,6 +68,7 @@ struct Counters {
     int64_t synchronizations = 0; // of devices, streams and events, and by synchronous copies
     int64_t copies_to_host = 0;   // outside of captures
     int64_t allocations = 0;      // of device memory
+    int64_t streams = 0;          // created
 };
 
 /// Counts since the process began, or since the last call of mark().
