@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+using System.Text.Json;
+using Mezzo.Tests.Support;
+
+namespace Mezzo.Tests.Ops;
+
+/// <summary>Single ops against PyTorch's results, which tests/goldens/ops_torch.py has written.</summary>
+internal sealed class TorchGoldenTests : TensorFixture
+{
+    private static readonly JsonElement Golden = JsonDocument.Parse(
+        File.ReadAllText(Path.Combine(TestContext.CurrentContext.TestDirectory, "goldens", "ops_torch.json"))).RootElement;
+
+    [Test]
+    public void Linear_IsPyTorchs([Values("linear", "linear_relu")] string name, [Values(DType.Float32, DType.Float64)] DType dtype)
+    {
+        var (input, weight, bias) = (Leaf(name, "input", dtype), Leaf(name, "weight", dtype), Leaf(name, "bias", dtype));
+        var output = name == "linear" ? input.Linear(weight, bias) : input.LinearRelu(weight, bias);
+        output.Backward(Read(name, "grad_output", dtype));
+
+        // All numbers are multiples of 2^-12 below 2^5: every sum is exact in either dtype, in any order.
+        AssertIs(output, name, "out", dtype, tolerance: 0);
+        AssertIs(input.Grad!, name, "grad_input", dtype, tolerance: 0);
+        AssertIs(weight.Grad!, name, "grad_weight", dtype, tolerance: 0);
+        AssertIs(bias.Grad!, name, "grad_bias", dtype, tolerance: 0);
+    }
+
+    [Test]
+    public void Relu_IsPyTorchs([Values(DType.Float32, DType.Float64)] DType dtype)
+    {
+        var input = Leaf("relu", "input", dtype);
+        var output = input.Relu();
+        output.Backward(Read("relu", "grad_output", dtype));
+        AssertIs(output, "relu", "out", dtype, tolerance: 0);
+        AssertIs(input.Grad!, "relu", "grad_input", dtype, tolerance: 0);
+    }
+
+    [Test]
+    public void MseLoss_IsPyTorchs([Values] Reduction reduction, [Values(DType.Float32, DType.Float64)] DType dtype)
+    {
+        string name = reduction == Reduction.Mean ? "mse_loss_mean" : "mse_loss_sum";
+        var prediction = Leaf(name, "prediction", dtype);
+        var loss = Losses.Mse(prediction, Read(name, "target", dtype), reduction);
+        loss.Backward();
+        AssertIs(loss, name, "loss", dtype, Rounding(dtype));
+        AssertIs(prediction.Grad!, name, "grad_prediction", dtype, Rounding(dtype));
+    }
+
+    [TestCase("adam", 0)]
+    [TestCase("adam_weight_decay", 0.1)]
+    public void Adam_IsPyTorchs(string name, double weightDecay)
+    {
+        foreach (var dtype in new[] { DType.Float32, DType.Float64 })
+        {
+            var parameter = new Parameter([5, 3], dtype);
+            parameter.CopyFrom(Read(name, "param", dtype));
+            using var adam = new Adam([parameter], lr: 0.01, weightDecay: weightDecay);
+            for (int step = 0; step < 5; step++)
+            {
+                adam.ZeroGrad();
+                parameter.Scale(1).Backward(Read(name, $"grad_{step}", dtype));
+                adam.Step();
+                AssertIs(parameter, name, $"param_{step + 1}", dtype, (step + 1) * Rounding(dtype));
+            }
+        }
+    }
+
+    private static double Rounding(DType dtype) => dtype == DType.Float64 ? 4e-16 : 2.4e-7;
+
+    private static Tensor Leaf(string name, string part, DType dtype)
+    {
+        var leaf = Read(name, part, dtype);
+        leaf.RequiresGrad = true;
+        return leaf;
+    }
+
+    private static Tensor Read(string name, string part, DType dtype) =>
+        Tensor.Create(Numbers(name, part, dtype, "values"), [.. Numbers(name, part, dtype, "shape").Select(size => (long)size)]).To(dtype);
+
+    private static double[] Numbers(string name, string part, DType dtype, string key) =>
+        [.. Golden.GetProperty(name).GetProperty(dtype.ShortName()).GetProperty(part).GetProperty(key).EnumerateArray().Select(number => number.GetDouble())];
+
+    /// <param name="actual">The result.</param>
+    /// <param name="name">Name of the case.</param>
+    /// <param name="part">Which of its tensors is expected.</param>
+    /// <param name="dtype">Dtype of the case.</param>
+    /// <param name="tolerance">Difference allowed, relative to the largest element.</param>
+    private static void AssertIs(Tensor actual, string name, string part, DType dtype, double tolerance)
+    {
+        double[] expected = Numbers(name, part, dtype, "values");
+        Assert.That(actual.Shape.ToArray(), Is.EqualTo(Numbers(name, part, dtype, "shape")));
+        Assert.That(Values(actual), Is.EqualTo(expected).Within(tolerance * expected.Max(Math.Abs)), $"{part} in {dtype}");
+    }
+}
