@@ -346,7 +346,7 @@ int64_t launches_of(const Model &model) {
     return cuda_sim::counters().kernels;
 }
 
-TEST(Adam, OnCuda_IsOneLaunchForTheParametersOfOneCombinationOfDTypes) {
+TEST(Adam, OnCuda_IsOneLaunchForParametersWithTheSameDTypes) {
     if (test_device().type != MEZZO_DEVICE_TYPE_CUDA) return;
     EXPECT_EQ(launches_of(Model()), 1) << "which counts the step";
     Model model;
@@ -356,6 +356,12 @@ TEST(Adam, OnCuda_IsOneLaunchForTheParametersOfOneCombinationOfDTypes) {
     EXPECT_EQ(launches_of(model), 2) << "more than a kernel's parameters hold";
     for (int k = 0; k < 64; ++k) model.add(MEZZO_DTYPE_F32, k + 1, MEZZO_DTYPE_F32);
     EXPECT_EQ(launches_of(model), 3);
+    Model weights_and_biases;
+    for (int k = 0; k < 8; ++k) {
+        weights_and_biases.add(MEZZO_DTYPE_F32, 64, MEZZO_DTYPE_F32, MEZZO_DTYPE_F16);
+        weights_and_biases.add(MEZZO_DTYPE_F32, 8, MEZZO_DTYPE_F32);
+    }
+    EXPECT_EQ(launches_of(weights_and_biases), 1) << "with copies and without";
 }
 
 #endif
