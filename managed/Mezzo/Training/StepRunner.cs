@@ -23,6 +23,7 @@ internal sealed partial class StepRunner : IDisposable
     private readonly bool _captures;
     private readonly HashSet<Tensor> _cleared;
     private readonly List<RepeatedStep> _kept = [];
+    private readonly List<PendingStep> _pending = [];
     private long _number;
     private int _unknownInARow;
     private bool _toldOfUnknown;
@@ -49,12 +50,51 @@ internal sealed partial class StepRunner : IDisposable
     /// <summary>How the latest step ran.</summary>
     public CaptureStatus Status { get; private set; }
 
-    /// <summary>Runs a step and waits for it.</summary>
+    /// <summary>Runs a step and waits for it, or launches it and lets a later call wait.</summary>
     /// <param name="function">The loss function and its inputs.</param>
-    /// <param name="number">Number of the step, for the log.</param>
-    public (ScalerStepResult Step, double Loss) Run(StepFunction function, long number)
+    /// <param name="readEvery">Number of steps to wait for together.</param>
+    /// <param name="report">Receives the result once it is known, after those of the steps before.</param>
+    public void Run(StepFunction function, int readEvery, Action<StepResult> report)
     {
-        _number = number;
+        if (readEvery > 1 && FindLaunchable(function) is { } repeated)
+        {
+            repeated.Stage(function.Inputs);
+            repeated.Launch();
+            Status = repeated.Status;
+            _step.Keep(_pending.Count, readEvery);
+            _pending.Add(new PendingStep(_number++, repeated.Issued, report));
+            if (_pending.Count == readEvery)
+            {
+                ReadPending();
+            }
+
+            return;
+        }
+
+        ReadPending();
+        var (step, loss) = RunNow(function);
+        report(Result(_number++, step, loss));
+    }
+
+    /// <summary>Waits for all steps launched so far, and reports those that nobody has waited for.</summary>
+    public void ReadPending()
+    {
+        PendingStep[] pending = [.. _pending];
+        _pending.Clear();
+        var results = _step.ReadKept(Array.ConvertAll(pending, step => step.Issued));
+        for (int i = 0; i < pending.Length; i++)
+        {
+            pending[i].Report(Result(pending[i].Number, results[i].Step, results[i].Loss));
+        }
+    }
+
+    /// <summary>Frees the graphs.</summary>
+    public void Dispose() => _kept.ForEach(repeated => repeated.Dispose());
+
+    private static StepResult Result(long number, ScalerStepResult step, double loss) => new(number, step.Outcome, step.Reason, step.Scale, loss);
+
+    private (ScalerStepResult Step, double Loss) RunNow(StepFunction function)
+    {
         if (!_captures)
         {
             return _step.Read(Issue(function));
@@ -90,8 +130,13 @@ internal sealed partial class StepRunner : IDisposable
         return Launch(repeated);
     }
 
-    /// <summary>Frees the graphs.</summary>
-    public void Dispose() => _kept.ForEach(repeated => repeated.Dispose());
+    /// <summary>The graph that a step is a launch of, where that goes on while the host does; null when there is none.</summary>
+    private RepeatedStep? FindLaunchable(StepFunction function) =>
+        _captures
+        && _step.Optimizer.Device.Type == DeviceType.Cuda
+        && _kept.Exists(kept => kept is { IsProven: true, Graph: not null } && kept.Fits(function) && WhyNotNow(kept, function, _step.Settings) is null)
+            ? Find(function)
+            : null;
 
     private RepeatedStep Find(StepFunction function)
     {
@@ -266,4 +311,7 @@ internal sealed partial class StepRunner : IDisposable
 
     [LoggerMessage(EventId = 5, EventName = "CaptureDropped", Level = LogLevel.Debug, Message = "step {Step}: the graph was dropped, {Reason}")]
     private static partial void LogDropped(ILogger logger, long step, string reason);
+
+    /// <summary>A launched step whose result nobody has read.</summary>
+    private readonly record struct PendingStep(long Number, IssuedScalerStep Issued, Action<StepResult> Report);
 }

@@ -20,10 +20,11 @@ namespace Mezzo;
 /// </remarks>
 public sealed partial class Trainer : IDisposable
 {
+    private const int DefaultReadEvery = 32;
+    private const int MaxReadEvery = 4096;
     private readonly TrainerOptions _options;
     private readonly TrainingStep _training;
     private readonly StepRunner _runner;
-    private long _step;
 
     /// <summary>Creates a trainer of an optimizer's parameters.</summary>
     public Trainer(Optimizer optimizer, TrainerOptions? options = null)
@@ -31,6 +32,11 @@ public sealed partial class Trainer : IDisposable
         ArgumentNullException.ThrowIfNull(optimizer);
         _options = options ?? new TrainerOptions();
         ArgumentOutOfRangeException.ThrowIfNegative(_options.LogEvery, nameof(options));
+        if (_options.ReadEvery is < 1 or > MaxReadEvery)
+        {
+            throw new ArgumentOutOfRangeException(nameof(options), _options.ReadEvery, $"ReadEvery must be from 1 to {MaxReadEvery}.");
+        }
+
         Scaler = _options.Scaler
             ?? (_options.Precision == Precision.Float16 ? new GradScaler(device: optimizer.Device) : GradScaler.Static(1, optimizer.Device));
         _training = new TrainingStep(optimizer, Scaler, _options.Precision);
@@ -52,7 +58,7 @@ public sealed partial class Trainer : IDisposable
     public StepResult Step(Func<Tensor> loss)
     {
         ArgumentNullException.ThrowIfNull(loss);
-        return Step(new StepFunction(loss, [], static (function, _) => ((Func<Tensor>)function)()));
+        return Step(FunctionOf(loss));
     }
 
     /// <summary>Runs one step with a tensor that may be another one in each step.</summary>
@@ -80,8 +86,7 @@ public sealed partial class Trainer : IDisposable
         ArgumentNullException.ThrowIfNull(loss);
         ArgumentNullException.ThrowIfNull(input);
         ArgumentNullException.ThrowIfNull(target);
-        return Step(new StepFunction(
-            loss, [input, target], static (function, inputs) => ((Func<Tensor, Tensor, Tensor>)function)(inputs[0], inputs[1])));
+        return Step(FunctionOf(loss, input, target));
     }
 
     /// <summary>Runs one step with tensors that may be other ones in each step.</summary>
@@ -90,13 +95,7 @@ public sealed partial class Trainer : IDisposable
     public StepResult Step(Func<IReadOnlyList<Tensor>, Tensor> loss, IReadOnlyList<Tensor> inputs)
     {
         ArgumentNullException.ThrowIfNull(loss);
-        ArgumentNullException.ThrowIfNull(inputs);
-        foreach (var input in inputs)
-        {
-            ArgumentNullException.ThrowIfNull(input, nameof(inputs));
-        }
-
-        return Step(new StepFunction(loss, inputs, static (function, inputs) => ((Func<IReadOnlyList<Tensor>, Tensor>)function)(inputs)));
+        return Step(FunctionOf(loss, inputs));
     }
 
     /// <summary>Runs steps on the same loss function.</summary>
@@ -108,7 +107,7 @@ public sealed partial class Trainer : IDisposable
     {
         ArgumentNullException.ThrowIfNull(loss);
         ArgumentOutOfRangeException.ThrowIfNegative(steps);
-        return Run(Enumerable.Range(0, steps), _ => Step(loss), progress, cancellationToken);
+        return Run(Enumerable.Repeat(FunctionOf(loss), steps), progress, cancellationToken);
     }
 
     /// <summary>Runs a step for each batch.</summary>
@@ -124,7 +123,7 @@ public sealed partial class Trainer : IDisposable
     {
         ArgumentNullException.ThrowIfNull(loss);
         ArgumentNullException.ThrowIfNull(batches);
-        return Run(batches, batch => Step(loss, batch.Input, batch.Target), progress, cancellationToken);
+        return Run(batches.Select(batch => FunctionOf(loss, batch.Input, batch.Target)), progress, cancellationToken);
     }
 
     /// <summary>Runs a step for each batch.</summary>
@@ -140,7 +139,7 @@ public sealed partial class Trainer : IDisposable
     {
         ArgumentNullException.ThrowIfNull(loss);
         ArgumentNullException.ThrowIfNull(batches);
-        return Run(batches, batch => Step(loss, batch), progress, cancellationToken);
+        return Run(batches.Select(batch => FunctionOf(loss, batch)), progress, cancellationToken);
     }
 
     /// <summary>Frees the graphs. The optimizer and the scaler are their owner's.</summary>
@@ -150,34 +149,66 @@ public sealed partial class Trainer : IDisposable
         _training.Dispose();
     }
 
-    private static TrainingHistory Run<T>(
-        IEnumerable<T> batches, Func<T, StepResult> step, IProgress<StepResult>? progress, CancellationToken cancellationToken)
+    private static StepFunction FunctionOf(Func<Tensor> loss) => new(loss, [], static (function, _) => ((Func<Tensor>)function)());
+
+    private static StepFunction FunctionOf(Func<Tensor, Tensor, Tensor> loss, Tensor input, Tensor target)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        ArgumentNullException.ThrowIfNull(target);
+        return new StepFunction(loss, [input, target], static (function, inputs) => ((Func<Tensor, Tensor, Tensor>)function)(inputs[0], inputs[1]));
+    }
+
+    private static StepFunction FunctionOf(Func<IReadOnlyList<Tensor>, Tensor> loss, IReadOnlyList<Tensor> inputs)
+    {
+        ArgumentNullException.ThrowIfNull(inputs);
+        foreach (var input in inputs)
+        {
+            ArgumentNullException.ThrowIfNull(input, nameof(inputs));
+        }
+
+        return new StepFunction(loss, inputs, static (function, inputs) => ((Func<IReadOnlyList<Tensor>, Tensor>)function)(inputs));
+    }
+
+    private TrainingHistory Run(IEnumerable<StepFunction> functions, IProgress<StepResult>? progress, CancellationToken cancellationToken)
     {
         var results = new List<StepResult>();
+        int readEvery = _options.ReadEvery ?? (progress is null ? DefaultReadEvery : 1);
         bool cancelled = false;
         long start = Stopwatch.GetTimestamp();
-        foreach (var batch in batches)
+        try
         {
-            cancelled = cancellationToken.IsCancellationRequested;
-            if (cancelled)
+            foreach (var function in functions)
             {
-                break;
-            }
+                cancelled = cancellationToken.IsCancellationRequested;
+                if (cancelled)
+                {
+                    break;
+                }
 
-            var result = step(batch);
-            results.Add(result);
-            progress?.Report(result);
+                _runner.Run(function, readEvery, Receive);
+            }
+        }
+        finally
+        {
+            _runner.ReadPending();
         }
 
         return new TrainingHistory(results, Stopwatch.GetElapsedTime(start), cancelled);
+
+        void Receive(StepResult result)
+        {
+            Report(result);
+            results.Add(result);
+            progress?.Report(result);
+        }
     }
 
     private StepResult Step(StepFunction function)
     {
-        var (step, loss) = _runner.Run(function, _step);
-        var result = new StepResult(_step++, step.Outcome, step.Reason, step.Scale, loss);
-        Report(result);
-        return result;
+        StepResult received = default;
+        _runner.Run(function, readEvery: 1, result => received = result);
+        Report(received);
+        return received;
     }
 
     private void Report(StepResult result)

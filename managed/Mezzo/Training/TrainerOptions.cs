@@ -28,6 +28,14 @@ public sealed class TrainerOptions
     /// </summary>
     public ILogger Logger { get; init; } = NullLogger.Instance;
 
+    /// <summary>
+    /// Number of steps whose results <c>Trainer.Run</c> reads together when they are launched as graphs on CUDA: the host
+    /// goes on to the next step instead of waiting for each. Results, log lines and progress come that much later, and
+    /// cancelling takes that much longer. Null stands for 32, and for 1 where there is progress to report, so that what
+    /// its receiver changes is known to the next step.
+    /// </summary>
+    public int? ReadEvery { get; init; }
+
     /// <summary>Steps between two logged losses; 0 logs none.</summary>
     public int LogEvery { get; init; } = 20;
 }

@@ -41,6 +41,14 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
     /// <summary>Waits for the step issued last.</summary>
     public (ScalerStepResult Step, double Loss) Read(IssuedScalerStep issued) => _report!.Read(issued);
 
+    /// <summary>Keeps what the step issued last will report, while others are issued.</summary>
+    /// <param name="place">Where, below <paramref name="capacity"/>.</param>
+    /// <param name="capacity">Number of steps kept at most.</param>
+    public void Keep(int place, int capacity) => _report!.Keep(place, capacity);
+
+    /// <summary>Waits for the steps kept in places 0, 1, ...</summary>
+    public (ScalerStepResult Step, double Loss)[] ReadKept(IReadOnlyList<IssuedScalerStep> issued) => issued.Count == 0 ? [] : _report!.ReadKept(issued);
+
     /// <summary>Makes ready for the next step after one that failed on the way.</summary>
     public void Recover()
     {
@@ -60,14 +68,17 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
     /// <summary>Loss, loss scale and whether Inf or NaN was found, in one f64 tensor.</summary>
     private sealed class Report : IDisposable
     {
+        private const int Figures = 3;
         private readonly Tensor _all;
         private readonly Tensor _loss;
         private readonly Tensor _scale;
         private readonly Tensor _foundInf;
+        private Tensor? _kept;
+        private Tensor[] _places = [];
 
         public Report(Device device)
         {
-            _all = Tensor.AllocateOwned([3], DType.Float64, device);
+            _all = Tensor.AllocateOwned([Figures], DType.Float64, device);
             _loss = _all.ViewOwned([], 0);
             _scale = _all.ViewOwned([], 1);
             _foundInf = _all.ViewOwned([], 2);
@@ -85,17 +96,45 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
 
         public (ScalerStepResult Step, double Loss) Read(IssuedScalerStep step)
         {
-            Span<double> values = stackalloc double[3];
+            Span<double> values = stackalloc double[Figures];
             Calls.TensorRead(values, _all.Handle);
-            return (step.Scale is null ? step.Result(1, 0) : step.Result(values[1], values[2]), values[0]);
+            return Result(step, values);
+        }
+
+        public void Keep(int place, int capacity)
+        {
+            if (_places.Length < capacity)
+            {
+                FreeKept();
+                _kept = Tensor.AllocateOwned([capacity, Figures], DType.Float64, _all.Device);
+                _places = [.. Enumerable.Range(0, capacity).Select(i => _kept.ViewOwned([Figures], i * Figures))];
+            }
+
+            Calls.TensorCopy(_places[place].Handle, _all.Handle);
+        }
+
+        public (ScalerStepResult Step, double Loss)[] ReadKept(IReadOnlyList<IssuedScalerStep> steps)
+        {
+            double[] values = _kept!.ToArray<double>();
+            return [.. steps.Select((step, i) => Result(step, values.AsSpan(i * Figures, Figures)))];
         }
 
         public void Dispose()
         {
+            FreeKept();
             _loss.Dispose();
             _scale.Dispose();
             _foundInf.Dispose();
             _all.Dispose();
+        }
+
+        private static (ScalerStepResult Step, double Loss) Result(IssuedScalerStep step, ReadOnlySpan<double> values) =>
+            (step.Scale is null ? step.Result(1, 0) : step.Result(values[1], values[2]), values[0]);
+
+        private void FreeKept()
+        {
+            Array.ForEach(_places, place => place.Dispose());
+            _kept?.Dispose();
         }
     }
 }

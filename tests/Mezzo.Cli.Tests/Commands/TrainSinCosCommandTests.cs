@@ -212,14 +212,15 @@ public sealed class TrainSinCosCommandTests
             cancellation.Token);
 
         var runs = Property(JsonDocument.Parse(File.ReadAllText(json)).RootElement, "runs");
+        int epochs = Property(runs[0], "epochs").GetInt32();
         Assert.Multiple(() =>
         {
             Assert.That(outcome.ExitCode, Is.EqualTo(ExitCode.Interrupted));
             Assert.That(outcome.Output, Does.Contain("Interrupted:").And.Contain("epochs done"));
             Assert.That(runs.GetArrayLength(), Is.EqualTo(1));
-            Assert.That(Property(runs[0], "epochs").GetInt32(), Is.EqualTo(41));
-            Assert.That(Property(runs[0], "losses").GetArrayLength(), Is.EqualTo(41));
-            Assert.That(Report, Does.Contain("Interrupted after 41 of 100,000 epochs in fp32"));
+            Assert.That(epochs, TestDevice.Current.Type == DeviceType.Cuda ? Is.InRange(41, 60) : Is.EqualTo(41), "a GPU's results are read in groups");
+            Assert.That(Property(runs[0], "losses").GetArrayLength(), Is.EqualTo(epochs));
+            Assert.That(Report, Does.Contain($"Interrupted after {epochs} of 100,000 epochs in fp32"));
         });
     }
 

@@ -36,6 +36,55 @@ internal sealed class CaptureStatusTests : CaptureFixture
         Assert.That(trainer.CaptureStatus.Reason, Does.Match(@"the step is launched as a graph of \d+ ops"));
     }
 
+    [TestCase(1)]
+    [TestCase(2)]
+    [TestCase(7)]
+    [TestCase(64)]
+    [TestCase(null)]
+    public void ResultsReadTogether_AreThoseOfEachStepInOrder(int? readEvery)
+    {
+        var runs = Array.ConvertAll(new int?[] { 1, readEvery }, every =>
+        {
+            RandomSource.SetDefaultSeed(3);
+            var study = new LineStudy();
+            var options = new TrainerOptions { Capture = CaptureMode.On, Scaler = RestlessScaler(Precision.Float32), ReadEvery = every, LogEvery = 0 };
+            using var trainer = study.Trainer(options);
+            var told = new List<StepResult>();
+            IEnumerable<(Tensor, Tensor)> batches = Enumerable.Range(0, 30).Select(step =>
+            {
+                // Which is captured anew between those that are launched.
+                study.Optimizer.LearningRate = step == 15 ? 0.002 : study.Optimizer.LearningRate;
+                return (study.X, study.Target);
+            });
+            var history = trainer.Run(study.Loss, batches, every is null ? null : new Told(told));
+            Assert.That(every is null ? history.Steps : told, Is.EqualTo(history.Steps));
+            Assert.That(trainer.Step(study.Loss).Step, Is.EqualTo(30));
+            return Result(history.Steps, study, trainer);
+        });
+        AssertSame(runs);
+        Assert.That(runs[1].Steps.Select(step => step.Step), Is.EqualTo(Enumerable.Range(0, 30)));
+        Assert.That(runs[1].Steps.Count(step => step.Outcome == StepOutcome.Skipped), Is.Positive);
+    }
+
+    [Test]
+    public void BatchesThatThrow_LeaveNoStepUntold()
+    {
+        var study = new LineStudy();
+        using var trainer = study.Trainer(new TrainerOptions { Capture = CaptureMode.On, ReadEvery = 8 });
+        var told = new List<StepResult>();
+        IEnumerable<(Tensor, Tensor)> batches = Enumerable.Range(0, 12).Select(step => step < 11 ? (study.X, study.Target) : throw new InvalidDataException());
+        Assert.That(() => trainer.Run(study.Loss, batches, new Told(told)), Throws.TypeOf<InvalidDataException>());
+        Assert.That(told.Select(result => result.Step), Is.EqualTo(Enumerable.Range(0, 11)));
+    }
+
+    [TestCase(0)]
+    [TestCase(5000)]
+    public void ReadEvery_OutOfItsRange_IsRefused(int readEvery)
+    {
+        var study = new LineStudy();
+        Assert.That(() => study.Trainer(new TrainerOptions { ReadEvery = readEvery }), Throws.TypeOf<ArgumentOutOfRangeException>());
+    }
+
     [Test]
     public void Auto_CapturesOnCudaAlone()
     {
@@ -197,5 +246,10 @@ internal sealed class CaptureStatusTests : CaptureFixture
             () => Graph.Capture(() => trainer.Step(study.Loss)),
             Throws.TypeOf<MezzoException>().With.Property(nameof(MezzoException.Status)).EqualTo(MezzoStatus.CaptureInvalid));
         Assert.That(() => trainer.Step(study.Loss), Throws.Nothing);
+    }
+
+    private sealed class Told(List<StepResult> results) : IProgress<StepResult>
+    {
+        public void Report(StepResult value) => results.Add(value);
     }
 }

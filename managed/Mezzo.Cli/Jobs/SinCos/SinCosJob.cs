@@ -10,6 +10,7 @@ namespace Mezzo.Cli.Jobs.SinCos;
 internal sealed class SinCosJob(SinCosOptions options, ITrainingView view)
 {
     private const int PredictionCount = 401;
+    private const int EpochsPerReading = 20; // as many as there are between two lines on the terminal
     private SinCosPoints? _points;
 
     /// <summary>Runs to the end, or until cancelled; what was measured until then is returned.</summary>
@@ -39,7 +40,8 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view)
         using var net = new SinCosNet(options.Hidden, options.Device, random);
         var (scaling, scaler) = Scaler(precision);
         using var optimizer = new Adam(net.Parameters(), options.LearningRate);
-        using var trainer = new Trainer(optimizer, new TrainerOptions { Precision = precision, Scaler = scaler, Capture = options.Capture });
+        using var trainer = new Trainer(
+            optimizer, new TrainerOptions { Precision = precision, Scaler = scaler, Capture = options.Capture, ReadEvery = EpochsPerReading });
 
         var history = trainer.Run(
             () =>
