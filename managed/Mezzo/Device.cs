@@ -55,7 +55,7 @@ public readonly record struct Device(DeviceType Type, int Index)
     public bool IsAvailable => Index >= 0 && Index < Count(Type);
 
     /// <summary>The device's name, such as the processor's model.</summary>
-    /// <exception cref="MezzoException">The device does not exist.</exception>
+    /// <exception cref="MezzoException">The device does not exist, or cannot be opened.</exception>
     public string Name => Calls.DeviceName(Id);
 
     /// <summary>The 16-bit type in which the device multiplies matrices fastest.</summary>
@@ -78,7 +78,7 @@ public readonly record struct Device(DeviceType Type, int Index)
     /// <summary>The NVIDIA GPU with the given ordinal.</summary>
     public static Device Cuda(int index = 0) => new(DeviceType.Cuda, index);
 
-    /// <summary>Number of usable devices of a kind.</summary>
+    /// <summary>Number of devices of a kind that can be used, as far as that shows without opening them.</summary>
     public static int Count(DeviceType type) => Calls.DeviceCount((MezzoDeviceType)type);
 
     /// <summary>One sentence saying why there is no device of a kind; empty when there is one.</summary>

@@ -42,7 +42,10 @@ internal static unsafe partial class Calls
         Check(NativeMethods.mezzo_abi_check(abiVersion));
     }
 
-    /// <summary>Counts the usable devices of a kind.</summary>
+    /// <summary>
+    /// Counts the devices of a kind that can be used, as far as that shows without opening them. A device is opened by the
+    /// first call that uses it, which answers DEVICE_UNAVAILABLE, and says why, where that fails; later calls try again.
+    /// </summary>
     /// <param name="type">Kind of device.</param>
     /// <returns>Number of devices, 0 when there is none (which is not an error).</returns>
     /// <exception cref="MezzoException">The native call failed.</exception>

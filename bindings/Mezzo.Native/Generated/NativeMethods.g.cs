@@ -41,7 +41,10 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_abi_check(uint abiVersion);
 
-    /// <summary>Counts the usable devices of a kind.</summary>
+    /// <summary>
+    /// Counts the devices of a kind that can be used, as far as that shows without opening them. A device is opened by the
+    /// first call that uses it, which answers DEVICE_UNAVAILABLE, and says why, where that fails; later calls try again.
+    /// </summary>
     /// <param name="outCount">Number of devices, 0 when there is none (which is not an error).</param>
     /// <param name="type">Kind of device.</param>
     [LibraryImport(LibraryName)]

@@ -32,7 +32,7 @@ internal sealed class DeviceOptions
             Runtime.Threads = threads;
         }
 
-        var device = result.GetValue(_device) ?? (Device.Cuda().IsAvailable ? Device.Cuda() : Device.Cpu);
+        var device = result.GetValue(_device) ?? (WhyNoGpu() is null ? Device.Cuda() : Device.Cpu);
         if (!device.IsAvailable)
         {
             throw new CommandException($"--device: got {device}, {Missing(device)}");
@@ -45,7 +45,7 @@ internal sealed class DeviceOptions
 
     /// <summary>One line on why a job that was given no device runs on the CPU; null when it does not.</summary>
     public string? WhyCpu(ParseResult result, Device device) =>
-        result.GetValue(_device) is null && device.Type == DeviceType.Cpu ? $"device: cpu, as {Device.MissingReason(DeviceType.Cuda)}" : null;
+        result.GetValue(_device) is null && device.Type == DeviceType.Cpu ? $"device: cpu, as {WhyNoGpu()}" : null;
 
     /// <summary>
     /// Linux hands out more memory than there is, and kills the process that uses it. A limit turns that
@@ -56,6 +56,24 @@ internal sealed class DeviceOptions
         GC.Collect();
         var memory = GC.GetGCMemoryInfo();
         Device.Cpu.SetMemoryLimit(Math.Max(1, memory.TotalAvailableMemoryBytes - memory.MemoryLoadBytes));
+    }
+
+    private static string? WhyNoGpu()
+    {
+        if (!Device.Cuda().IsAvailable)
+        {
+            return Device.MissingReason(DeviceType.Cuda);
+        }
+
+        try
+        {
+            _ = Device.Cuda().Name; // which opens it
+            return null;
+        }
+        catch (MezzoException exception)
+        {
+            return exception.Message;
+        }
     }
 
     private static string Missing(Device device)

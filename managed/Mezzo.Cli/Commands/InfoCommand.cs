@@ -45,6 +45,18 @@ internal static class InfoCommand
 
         return Enumerable.Range(0, count)
             .Select(index => new Device(type, index))
-            .Select(device => new Fact($"{device}", $"{device.Name}, fast 16-bit type {device.FastHalf.ShortName()}"));
+            .Select(device => new Fact($"{device}", Describe(device)));
+    }
+
+    private static string Describe(Device device)
+    {
+        try
+        {
+            return $"{device.Name}, fast 16-bit type {device.FastHalf.ShortName()}";
+        }
+        catch (MezzoException exception)
+        {
+            return exception.Message;
+        }
     }
 }

@@ -17,7 +17,8 @@ namespace Mezzo;
 /// </code></example>
 public sealed class GradScaler
 {
-    private readonly ConditionalWeakTable<Optimizer, OptimizerState> _optimizers = [];
+    private readonly ConditionalWeakTable<Optimizer, OptimizerState> _known = [];
+    private readonly Dictionary<Optimizer, OptimizerState> _active = []; // unscaled or stepped since the last update
     private readonly Device _device;
     private readonly bool _isStatic;
     private Tensor? _scale;
@@ -96,7 +97,7 @@ public sealed class GradScaler
     internal (double Growth, double Backoff, int Interval) Settings => (_growthFactor, _backoffFactor, _growthInterval);
 
     /// <summary>Whether no optimizer has been unscaled or stepped since the last update.</summary>
-    internal bool IsReady => _optimizers.All(known => known.Value.Stage == Stage.Ready);
+    internal bool IsReady => _active.Count == 0;
 
     /// <summary>
     /// A scaler whose scale never changes. It skips steps with Inf or NaN like any other, so with a scale
@@ -121,11 +122,11 @@ public sealed class GradScaler
             _growthTracker.Fill(_initialGrowthTracker);
         }
 
-        foreach (var (_, state) in _optimizers)
+        foreach (var (optimizer, state) in _known)
         {
             if (state.Stage == Stage.Ready)
             {
-                state.Check.Open();
+                state.Check.Open(optimizer.Parameters);
             }
         }
 
@@ -216,7 +217,7 @@ public sealed class GradScaler
         }
 
         var scale = RequireScale();
-        MezzoTensor[] foundInfs = [.. from known in _optimizers where known.Value.HasGradients select known.Value.Check.FoundInf.Handle];
+        MezzoTensor[] foundInfs = [.. from state in _active.Values where state.HasGradients select state.Check.FoundInf.Handle];
         if (newScale is { } given)
         {
             scale.Fill(RequirePositive(given, nameof(newScale)));
@@ -241,11 +242,13 @@ public sealed class GradScaler
     /// <summary>Makes ready for the next iteration, whatever happened to the one in progress.</summary>
     internal void Forget()
     {
-        foreach (var (_, state) in _optimizers)
+        foreach (var (_, state) in _known)
         {
             state.Check.Close();
             (state.Stage, state.HasGradients) = (Stage.Ready, false);
         }
+
+        _active.Clear();
     }
 
     /// <summary>The current scale, 1 when disabled. Waits for the work that computes it.</summary>
@@ -318,7 +321,7 @@ public sealed class GradScaler
 
     private OptimizerState StateOf(Optimizer optimizer)
     {
-        if (!_optimizers.TryGetValue(optimizer, out var state))
+        if (!_known.TryGetValue(optimizer, out var state))
         {
             if (optimizer.Device != _device)
             {
@@ -326,9 +329,10 @@ public sealed class GradScaler
             }
 
             state = new OptimizerState(_device);
-            _optimizers.Add(optimizer, state);
+            _known.Add(optimizer, state);
         }
 
+        _active[optimizer] = state;
         return state;
     }
 

@@ -10,15 +10,14 @@ namespace Mezzo;
 /// what no such op has written is read once more before the step.
 /// </summary>
 /// <remarks>
-/// From the first step on the optimizer's parameters know the check. Ops write to it while it is open: from the first
-/// scaled loss after an update to the step. Where a checked gradient is cleared or changed in between, what was found
-/// no longer tells of what is there, and everything is read.
+/// Ops write to the check while it is open: from the first scaled loss after an update to the step. Where a checked
+/// gradient is cleared or changed in between, what was found no longer tells of what is there, and everything is read.
 /// </remarks>
 internal sealed class GradientCheck(Device device)
 {
     private bool _isOpen;
     private bool _isStale;
-    private CaptureTrace? _capture;
+    private long _capture;
 
     /// <summary>f32 scalar, 1 once Inf or NaN was found, 0 until then.</summary>
     public Tensor FoundInf { get; } = Tensor.AllocateOwned([], DType.Float32, device);
@@ -30,7 +29,10 @@ internal sealed class GradientCheck(Device device)
     /// Whether ops may write to <see cref="FoundInf"/>. What was opened outside of a capture is not open within it, nor
     /// the other way round: a launch begins with a 0 of its own.
     /// </summary>
-    public bool IsOpen => _isOpen && _capture == CaptureTrace.Recording;
+    public bool IsOpen => _isOpen && _capture == CurrentCapture;
+
+    /// <summary>Number of the capture under way, 0 for none. The trace itself would keep all that it has seen alive.</summary>
+    private static long CurrentCapture => CaptureTrace.Recording?.Number ?? 0;
 
     /// <summary>The open check that all gradients belong to, as far as they are wanted; null when there is no such one.</summary>
     public static GradientCheck? Of(params ReadOnlySpan<GradientBuffer?> gradients)
@@ -54,17 +56,20 @@ internal sealed class GradientCheck(Device device)
     }
 
     /// <summary>Begins a round, unless one is under way that still tells of the gradients.</summary>
-    public void Open()
+    /// <param name="parameters">The optimizer's: their gradients belong to this check from now on.</param>
+    public void Open(IReadOnlyList<Parameter> parameters)
     {
-        if (IsOpen && !_isStale)
+        if (!IsOpen || _isStale)
         {
-            return;
+            Clear();
+            Round++;
+            (_isOpen, _isStale, _capture) = (true, false, CurrentCapture);
         }
 
-        Clear();
-        Round++;
-        (_isOpen, _isStale, _capture) = (true, false, CaptureTrace.Recording);
-        _capture?.OnLaunch(Close);
+        foreach (var parameter in parameters)
+        {
+            parameter.WatchGrad(this);
+        }
     }
 
     /// <summary>Ends the round, if there is one.</summary>
@@ -74,7 +79,7 @@ internal sealed class GradientCheck(Device device)
     public void Invalidate() => _isStale = true;
 
     /// <summary>Ends the round and reads the gradients that it does not cover.</summary>
-    /// <param name="parameters">The optimizer's, which know the check from now on.</param>
+    /// <param name="parameters">The optimizer's.</param>
     public void Complete(IReadOnlyList<Parameter> parameters)
     {
         bool wasOpen = IsOpen;
@@ -87,10 +92,6 @@ internal sealed class GradientCheck(Device device)
 
         Close();
         Read(missing, default, new MezzoUnscaleDesc { CheckOnly = 1 });
-        foreach (var parameter in parameters)
-        {
-            parameter.WatchGrad(this);
-        }
     }
 
     /// <summary>Ends the round, reads all gradients and divides them by the scale.</summary>
@@ -103,7 +104,12 @@ internal sealed class GradientCheck(Device device)
         Array.ForEach(present, parameter => parameter.Grad!.MarkChanged());
     }
 
-    private void Clear() => Calls.Fill(FoundInf.Handle, 0);
+    /// <summary>Sets what was found to 0, and with each launch of what is being captured, which a round outside of it does not outlive.</summary>
+    private void Clear()
+    {
+        Calls.Fill(FoundInf.Handle, 0);
+        CaptureTrace.Recording?.OnLaunch(Close);
+    }
 
     private void Read(Parameter[] parameters, MezzoTensor scale, MezzoUnscaleDesc? desc)
     {
@@ -129,12 +135,13 @@ internal sealed class CheckedGradient(GradientCheck check)
 
     /// <summary>Says that an op has written the gradient.</summary>
     /// <param name="gradient">The sum as it is now.</param>
-    /// <param name="isChecked">Whether the op has checked all of it.</param>
-    public void Write(Tensor gradient, bool isChecked)
+    /// <param name="isChecked">Whether the op has checked what it wrote.</param>
+    /// <param name="isWhole">Whether that is the sum, and not a part that was added to it.</param>
+    public void Write(Tensor gradient, bool isChecked, bool isWhole)
     {
         LookForChange(gradient);
         _round = isChecked ? check.Round : _round;
-        (_version, _isWhole) = (gradient.Version, isChecked);
+        (_version, _isWhole) = (gradient.Version, isChecked && isWhole);
     }
 
     /// <summary>Whether the gradient as it is has been checked.</summary>

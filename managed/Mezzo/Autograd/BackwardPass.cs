@@ -27,6 +27,11 @@ internal static class BackwardPass
                 }
             }
         }
+        catch
+        {
+            operations.ForEach(operation => operation.Abandon());
+            throw;
+        }
         finally
         {
             // Empty already, unless an op threw.

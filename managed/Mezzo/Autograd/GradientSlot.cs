@@ -60,7 +60,7 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
     /// <param name="isChecked">Whether the op has checked what it wrote for <see cref="Check"/>.</param>
     public void Commit(GradientBuffer buffer, bool isChecked)
     {
-        bool isAll = buffer.Accumulates || Value is null;
+        bool isWhole = buffer.Accumulates || Value is null;
         if (buffer.Accumulates)
         {
             _isLent = false;
@@ -70,7 +70,14 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
             Add(buffer.Tensor);
         }
 
-        _checked?.Write(Value!, isChecked && isAll);
+        _checked?.Write(Value!, isChecked, isWhole);
+    }
+
+    /// <summary>Says that an op failed that may have had a buffer, and may have checked what nobody will see.</summary>
+    public void Abandon()
+    {
+        _isLent = false;
+        Check?.Invalidate();
     }
 
     /// <summary>Lets a check be told of what happens to the gradient.</summary>
@@ -78,6 +85,7 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
     {
         if (Check != check)
         {
+            _checked?.Clear();
             _checked = new CheckedGradient(check);
         }
     }
@@ -106,7 +114,7 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
             }
         }
 
-        _checked?.Write(Value, isChecked: false);
+        _checked?.Write(Value, isChecked: false, isWhole: true);
     }
 
     /// <summary>Adds a gradient of which the caller, or another slot, goes on using the elements.</summary>

@@ -106,6 +106,18 @@ internal abstract class Operation
         Backward(gradOutput);
     }
 
+    /// <summary>Tells the gradients of the inputs that a backward pass failed on the way.</summary>
+    internal void Abandon()
+    {
+        foreach (var input in _inputs)
+        {
+            if (input is { RequiresGrad: true })
+            {
+                input.GradientSlot.Abandon();
+            }
+        }
+    }
+
     /// <summary>Lets go of the saved tensors, and frees those that nobody else needs.</summary>
     internal void Release()
     {

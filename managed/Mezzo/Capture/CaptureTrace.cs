@@ -16,6 +16,7 @@ internal sealed class CaptureTrace(bool isRecording) : IDisposable
 {
     [ThreadStatic]
     private static CaptureTrace? _current;
+    private static long _lastNumber;
 
     private readonly Dictionary<MezzoTensor, ulong> _made = [];
     private readonly Dictionary<Tensor, bool> _read = [];
@@ -30,6 +31,9 @@ internal sealed class CaptureTrace(bool isRecording) : IDisposable
 
     /// <summary>The trace of the capture that the calling thread is in; null for none.</summary>
     public static CaptureTrace? Recording => _current is { IsRecording: true } recording ? recording : null;
+
+    /// <summary>What no other trace has, from 1.</summary>
+    public long Number { get; } = Interlocked.Increment(ref _lastNumber);
 
     /// <summary>Whether ops are being captured.</summary>
     public bool IsRecording { get; } = isRecording;
@@ -193,6 +197,14 @@ internal sealed class CaptureTrace(bool isRecording) : IDisposable
         foreach (var gradient in _gradients)
         {
             gradient.Show();
+        }
+
+        foreach (var leaf in _gradientsBefore.Keys)
+        {
+            if (!leaf.IsDisposed)
+            {
+                leaf.Grad?.CountChange();
+            }
         }
     }
 

@@ -139,7 +139,8 @@ typedef struct mezzo_device_id {
 } mezzo_device;
 
 /**
- * Counts the usable devices of a kind.
+ * Counts the devices of a kind that can be used, as far as that shows without opening them. A device is opened by the
+ * first call that uses it, which answers DEVICE_UNAVAILABLE, and says why, where that fails; later calls try again.
  *
  * @param[out] out_count number of devices, 0 when there is none (which is not an error)
  * @param type kind of device

@@ -13,18 +13,14 @@ class FoundDevice {
     explicit FoundDevice(std::function<std::unique_ptr<Device>()> open) : open_(std::move(open)) {}
 
     Device &get() {
-        if (Device *device = device_.load(std::memory_order_acquire)) return *device;
-        const std::lock_guard<std::mutex> lock(mutex_);
-        if (device_.load(std::memory_order_relaxed) == nullptr) {
-            device_.store(open_().release(), std::memory_order_release);
-        }
-        return *device_.load(std::memory_order_relaxed);
+        std::call_once(opened_, [this] { device_ = open_(); });
+        return *device_;
     }
 
   private:
     std::function<std::unique_ptr<Device>()> open_;
-    std::mutex mutex_;
-    std::atomic<Device *> device_{nullptr};
+    std::once_flag opened_; // which a fork while another thread opens leaves as it was
+    std::unique_ptr<Device> device_;
 };
 
 struct Kind {

@@ -46,6 +46,7 @@ class CudaRecorder final : public Recorder {
     void add(const std::function<void()> &work) override { work(); }
 
     std::unique_ptr<Recording> finish() override {
+        device_.make_current(); // whose loss an error would be
         cudaError_t status = cudaSuccess;
         cudaGraph_t graph = end(&status);
         check_cuda(status, "cudaStreamEndCapture");
@@ -105,35 +106,33 @@ std::string why_not(int ordinal) {
     int has_pools = 0;
     check_cuda(cudaDeviceGetAttribute(&has_pools, cudaDevAttrMemoryPoolsSupported, ordinal), "cudaDeviceGetAttribute");
     if (has_pools == 0) return std::string(properties.name) + " has no stream-ordered memory pools, which Mezzo needs";
+    int mode = cudaComputeModeDefault;
+    check_cuda(cudaDeviceGetAttribute(&mode, cudaDevAttrComputeMode, ordinal), "cudaDeviceGetAttribute");
+    if (mode == cudaComputeModeProhibited) return std::string(properties.name) + " is in compute mode prohibited";
     return {};
 }
 
-/// The thread's current device, which it gets back.
-class CurrentOrdinal {
-  public:
-    CurrentOrdinal() { cudaGetDevice(&before_); }
-    ~CurrentOrdinal() { cudaSetDevice(before_); }
-    CurrentOrdinal(const CurrentOrdinal &) = delete;
-    CurrentOrdinal &operator=(const CurrentOrdinal &) = delete;
-
-  private:
-    int before_ = 0;
-};
-
+/// Makes a context on the GPU, and the GPU the calling thread's current one. To restore another one would make a
+/// context on that.
 std::unique_ptr<Device> open(int index, int ordinal) {
-    const CurrentOrdinal current_ordinal;
-    cudaDeviceProp properties{};
-    check_cuda(cudaGetDeviceProperties(&properties, ordinal), "cudaGetDeviceProperties");
-    check_cuda(cudaSetDevice(ordinal), "cudaSetDevice");
-    const int code_arch = compiled_arch();
-    if (code_arch == 0) {
-        fail(MEZZO_STATUS_DEVICE_UNAVAILABLE, "%s, for which this build of libmezzo has no kernels",
-             capability_text(properties).c_str());
+    current = nullptr; // what goes wrong from here on is not another device's fault
+    try {
+        cudaDeviceProp properties{};
+        check_cuda(cudaGetDeviceProperties(&properties, ordinal), "cudaGetDeviceProperties");
+        check_cuda(cudaSetDevice(ordinal), "cudaSetDevice");
+        const int code_arch = compiled_arch();
+        if (code_arch == 0) {
+            fail(MEZZO_STATUS_DEVICE_UNAVAILABLE, "%s, for which this build of libmezzo has no kernels",
+                 capability_text(properties).c_str());
+        }
+        return std::make_unique<CudaDevice>(
+            index, ordinal, properties.name,
+            CudaMachine{10 * properties.major + properties.minor, code_arch, properties.multiProcessorCount,
+                        static_cast<int64_t>(properties.sharedMemPerBlockOptin), properties.l2CacheSize});
+    } catch (const Error &error) {
+        fail(MEZZO_STATUS_DEVICE_UNAVAILABLE, "%s cannot be opened: %s",
+             device_text({MEZZO_DEVICE_TYPE_CUDA, index}).c_str(), error.what());
     }
-    return std::make_unique<CudaDevice>(
-        index, ordinal, properties.name,
-        CudaMachine{10 * properties.major + properties.minor, code_arch, properties.multiProcessorCount,
-                    static_cast<int64_t>(properties.sharedMemPerBlockOptin), properties.l2CacheSize});
 }
 
 const DeviceKind cuda_kind(MEZZO_DEVICE_TYPE_CUDA, find_cuda_devices);
@@ -141,10 +140,11 @@ const DeviceKind cuda_kind(MEZZO_DEVICE_TYPE_CUDA, find_cuda_devices);
 /// Whether CUDA answers nothing else after this error.
 bool is_final(cudaError_t status) {
     constexpr std::array kFinal = {
-        cudaErrorIllegalAddress,     cudaErrorLaunchFailure,      cudaErrorAssert,
-        cudaErrorIllegalInstruction, cudaErrorMisalignedAddress,  cudaErrorInvalidAddressSpace,
-        cudaErrorInvalidPc,          cudaErrorHardwareStackError, cudaErrorLaunchTimeout,
-        cudaErrorECCUncorrectable,   cudaErrorDeviceUninitialized};
+        cudaErrorIllegalAddress,     cudaErrorLaunchFailure,       cudaErrorAssert,
+        cudaErrorIllegalInstruction, cudaErrorMisalignedAddress,   cudaErrorInvalidAddressSpace,
+        cudaErrorInvalidPc,          cudaErrorHardwareStackError,  cudaErrorLaunchTimeout,
+        cudaErrorECCUncorrectable,   cudaErrorDeviceUninitialized, cudaErrorNvlinkUncorrectable,
+        cudaErrorContextIsDestroyed, cudaErrorMpsClientTerminated, cudaErrorExternalDevice};
     for (const cudaError_t final : kFinal) {
         if (status == final) return true;
     }

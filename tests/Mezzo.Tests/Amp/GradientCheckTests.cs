@@ -63,6 +63,7 @@ internal sealed class GradientCheckTests : TensorFixture
     {
         var random = new Random(11);
         var outcomes = new HashSet<StepOutcome>();
+        _scaler.Scale(Tensor.Scalar(1f));
         for (int round = 0; round < 300; round++)
         {
             if (random.Next(3) > 0)
@@ -82,7 +83,6 @@ internal sealed class GradientCheckTests : TensorFixture
 
             if (random.Next(6) == 0)
             {
-                _scaler.Scale(Tensor.Scalar(1f));
                 _scaler.Unscale(_adam);
                 if (random.Next(2) == 0)
                 {
@@ -91,7 +91,6 @@ internal sealed class GradientCheckTests : TensorFixture
             }
             else
             {
-                _scaler.Scale(Tensor.Scalar(1f));
                 outcomes.Add(Step(random, isUnscaled: false));
             }
 
@@ -194,6 +193,150 @@ internal sealed class GradientCheckTests : TensorFixture
             Assert.That(_scaler.Step(ofWeight).Outcome, Is.EqualTo(isBad ? StepOutcome.Skipped : StepOutcome.Applied));
             Assert.That(_scaler.Step(ofBias).Outcome, Is.EqualTo(StepOutcome.Applied));
             _scaler.Update();
+        }
+    }
+
+    [Test]
+    public void Launch_ThatWritesACheckedGradientAnew_MakesItReadAgain([Values] bool accumulates)
+    {
+        var input = Tensor.Full([3, 5], 1);
+        Iterate(isBad: false);
+        _adam.ZeroGrad();
+        if (accumulates)
+        {
+            _scaler.Scale(Loss()).Backward();
+        }
+
+        using var graph = Graph.Capture(() => (_model.Forward(input).Sum() * 16).Backward());
+        graph.Launch();
+        _scaler.Scale(Loss()).Backward(); // adds to what the graph has written, and checks the sum
+        input.Fill(double.NaN);
+        graph.Launch();
+        Assert.That(_scaler.Step(_adam).Outcome, Is.EqualTo(StepOutcome.Skipped));
+    }
+
+    [Test]
+    public void Launch_OfAnUnscaling_EndsTheRoundOutsideOfIt()
+    {
+        Iterate(isBad: false);
+        _adam.ZeroGrad();
+        _scaler.Scale(Loss()).Backward();
+        using var graph = Graph.Capture(() => _scaler.Unscale(_adam));
+        _scaler.Update();
+        _adam.ZeroGrad();
+        _scaler.Scale(Loss(isBad: true)).Backward();
+        graph.Launch(); // of the gradients that have been cleared
+        Assert.That(_scaler.Step(_adam).Outcome, Is.EqualTo(StepOutcome.Skipped));
+    }
+
+    [Test]
+    public void Clear_OfAGradientCheckedInPart_ForgetsWhatWasFound()
+    {
+        var weight = new Parameter([4, 4]);
+        using var adam = new Adam([weight]);
+        foreach (bool isBad in new[] { false, true })
+        {
+            weight.Fill(1);
+            adam.ZeroGrad();
+            _scaler.Scale(Gram(isBad)).Backward();
+            if (!isBad)
+            {
+                _scaler.Step(adam);
+                _scaler.Update();
+            }
+        }
+
+        adam.ZeroGrad();
+        _scaler.Scale(Gram(isBad: false)).Backward();
+        Assert.That(_scaler.Step(adam).Outcome, Is.EqualTo(StepOutcome.Applied));
+        weight.Dispose();
+
+        // Both gradients of one layer are the same parameter's, and added up.
+        Tensor Gram(bool isBad) => weight.Linear(weight).Sum() * (isBad ? double.PositiveInfinity : 1);
+    }
+
+    [Test]
+    public void Clear_BetweenTheStepsOfTwoOptimizersOfOneParameter_IsKnownToBoth([Values] bool inOrder)
+    {
+        using var other = new Adam(_adam.Parameters);
+        var (first, second) = inOrder ? (_adam, other) : (other, _adam);
+        foreach (bool isBad in new[] { false, true })
+        {
+            _adam.ZeroGrad();
+            _scaler.Scale(Loss(isBad)).Backward();
+            Assert.That(_scaler.Step(first).Outcome, Is.EqualTo(isBad ? StepOutcome.Skipped : StepOutcome.Applied));
+            _adam.ZeroGrad();
+            _scaler.Scale(Loss()).Backward();
+            Assert.That(_scaler.Step(second).Outcome, Is.EqualTo(StepOutcome.Applied));
+            _scaler.Update();
+        }
+    }
+
+    [Test]
+    public void Step_WithASecondScaler_ChecksForEach()
+    {
+        var other = new GradScaler(initScale: 16);
+        for (int i = 0; i < 6; i++)
+        {
+            var (scaler, isBad) = (i % 2 == 0 ? _scaler : other, i is 2 or 3);
+            _adam.ZeroGrad();
+            scaler.Scale(Loss(isBad)).Backward();
+            Assert.That(scaler.Step(_adam).Outcome, Is.EqualTo(isBad ? StepOutcome.Skipped : StepOutcome.Applied));
+            scaler.Update();
+        }
+    }
+
+    [Test]
+    public void Backward_ThatRanOutOfMemory_ForgetsWhatItHadFound()
+    {
+        Iterate(isBad: false);
+        _adam.ZeroGrad();
+        var loss = _scaler.Scale(Loss(isBad: true));
+        bool failed = false;
+        var memory = _adam.Device;
+        try
+        {
+            // Less and less, until the pass fails at its end and not at its beginning.
+            for (long spare = 4096; !failed && spare >= 0; spare -= 64)
+            {
+                memory.SetMemoryLimit(memory.Memory.CurrentBytes + spare);
+                try
+                {
+                    loss.Backward(retainGraph: true);
+                    _adam.ZeroGrad();
+                }
+                catch (MezzoException exception) when (exception.Status == MezzoStatus.OutOfMemory)
+                {
+                    failed = true;
+                }
+            }
+        }
+        finally
+        {
+            memory.SetMemoryLimit(0);
+        }
+
+        Assert.That(failed, "no limit made it fail");
+        _adam.ZeroGrad();
+        _scaler.Scale(Loss()).Backward();
+        Assert.That(_scaler.Step(_adam).Outcome, Is.EqualTo(StepOutcome.Applied));
+    }
+
+    [Test]
+    public void Update_KnowsOptimizersThatNobodyElseKeeps()
+    {
+        StepAndForget();
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        _scaler.Update();
+        Assert.That(_scaler.GetScale(), Is.EqualTo(8));
+
+        // A frame of its own, so that nothing refers to the optimizer afterwards.
+        [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.NoInlining)]
+        void StepAndForget()
+        {
+            _scaler.Scale(Loss(isBad: true)).Backward();
+            _scaler.Step(new Adam(_model.Parameters()));
         }
     }
 

@@ -32,9 +32,12 @@ internal sealed class LinearTests : TensorFixture
                 var y = x.Linear(weight);
                 Runtime.AllowTf32 = false; // the backward pass does as the forward pass did
                 y.Backward(Tensor.Full([Size, Size], 1));
-                float expected = Size * (TestDevice.Current.Type == DeviceType.Cuda ? rounded : factor);
-                Assert.That(y.ToArray<float>(), Is.All.EqualTo(expected));
-                Assert.That(weight.Grad!.ToArray<float>(), Is.All.EqualTo(expected));
+                float[] results = TestDevice.Current.Type == DeviceType.Cpu ? [factor]
+                    : TestDevice.IsSimulated ? [rounded]
+                    : [rounded, factor]; // a real GPU may have no TF32, or another kernel that is faster
+                float[] allowed = Array.ConvertAll(results, result => Size * result);
+                Assert.That(y.ToArray<float>().Distinct(), Is.SubsetOf(allowed));
+                Assert.That(weight.Grad!.ToArray<float>().Distinct(), Is.SubsetOf(allowed));
                 Assert.That(x.Linear(weight).ToArray<float>(), Is.All.EqualTo(Size * factor));
                 Runtime.AllowTf32 = true;
             }

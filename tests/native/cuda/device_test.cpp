@@ -97,7 +97,7 @@ TEST(CudaDevice, OfAnOldArchitecture_IsNamedWithWhatIsExpected) {
                   "0: GPU 0: Simulated CUDA device (sm_61) has compute capability 6.1, expected 7.5 or newer");
 }
 
-TEST(CudaDevice, ThatTheBuildHasNoKernelsFor_IsMissingAndSaysSo) {
+TEST(CudaDevice, ThatTheBuildHasNoKernelsFor_DoesNotOpenAndSaysSo) {
     on_machine({}, [] {
         cuda_sim::configure({.arch = "7.5", .code_arch = "8.0"});
         const DeviceSearch found = find_cuda_devices();
@@ -108,8 +108,8 @@ TEST(CudaDevice, ThatTheBuildHasNoKernelsFor_IsMissingAndSaysSo) {
         } catch (const Error &error) {
             EXPECT_EQ(error.status(), MEZZO_STATUS_DEVICE_UNAVAILABLE);
             EXPECT_STREQ(error.what(),
-                         "Simulated CUDA device (sm_75) has compute capability 7.5, for which this build of libmezzo "
-                         "has no kernels");
+                         "cuda:0 cannot be opened: Simulated CUDA device (sm_75) has compute capability 7.5, for which "
+                         "this build of libmezzo has no kernels");
         }
     });
 }
@@ -118,12 +118,13 @@ TEST(CudaDevice, ThatIsOnlyCounted_IsNotOpened) {
     on_machine({.devices = 3}, [] {
         cuda_sim::mark();
         EXPECT_EQ(device_count(), 3);
-        EXPECT_EQ(cuda_sim::counters().streams, 0);
+        EXPECT_EQ(cuda_sim::counters().contexts, 0);
         EXPECT_OK(mezzo_fill(tensor_on(kSecond, {3}), 2));
-        const int64_t streams_of_one = cuda_sim::counters().streams;
-        EXPECT_GT(streams_of_one, 0);
+        EXPECT_EQ(cuda_sim::counters().contexts, 1);
         EXPECT_OK(mezzo_fill(tensor_on(kSecond, {3}), 2));
-        EXPECT_EQ(cuda_sim::counters().streams, streams_of_one);
+        EXPECT_EQ(cuda_sim::counters().contexts, 1);
+        EXPECT_OK(mezzo_fill(tensor_on({MEZZO_DEVICE_TYPE_CUDA, 2}, {3}), 2));
+        EXPECT_EQ(cuda_sim::counters().contexts, 2);
     });
 }
 
@@ -144,16 +145,15 @@ TEST(CudaDevice, BesideOneThatCannotBeUsed_IsTheFirst) {
     });
 }
 
-TEST(CudaDevice, AsItOpens_LeavesTheThreadsCurrentDevice) {
-    on_machine({}, [] {
-        cuda_sim::configure({.devices = 3});
-        EXPECT_EQ(cudaSetDevice(1), cudaSuccess);
-        const DeviceSearch found = find_cuda_devices();
-        ASSERT_EQ(found.devices.size(), 3u);
-        const std::unique_ptr<Device> last = found.devices[2]();
-        int current = -1;
-        EXPECT_EQ(cudaGetDevice(&current), cudaSuccess);
-        EXPECT_EQ(current, 1);
+TEST(CudaDevice, AFaultAsItOpens_IsNotAnothersLoss) {
+    on_machine({.devices = 2}, [] {
+        EXPECT_OK(mezzo_fill(tensor_on(kFirst, {3}), 2));
+        cuda_sim::inject(cudaErrorECCUncorrectable, Call::kContext);
+        mezzo_tensor tensor{};
+        EXPECT_FAILS(mezzo_tensor_create(&tensor, kSecond, MEZZO_DTYPE_F32, nullptr, 0), DEVICE_UNAVAILABLE,
+                     "tensor_create: cuda:1 cannot be opened: cudaSetDevice answered cudaErrorECCUncorrectable, "
+                     "uncorrectable ECC error encountered");
+        EXPECT_OK(mezzo_fill(tensor_on(kFirst, {3}), 2));
     });
 }
 

@@ -110,6 +110,24 @@ TEST(Unscale, FindsInfAndNaNAtEveryPosition) {
     }
 }
 
+// Where threads have many elements each, in places of which none may be left out.
+TEST(Unscale, FindsInfAndNaNAcrossALargeGradient) {
+    constexpr int64_t kElements = 20021;
+    constexpr size_t kStride = 163; // odd: every place in a thread's share comes up
+    const TestTensor scale = TestTensor::scalar(MEZZO_DTYPE_F32, 2);
+    for (const mezzo_dtype dtype : kFloatingDTypes) {
+        std::vector<double> values(kElements, 1);
+        for (size_t position = 0; position < kElements; position += kStride) {
+            values[position] = position % 2 == 0 ? static_cast<double>(INFINITY) : static_cast<double>(NAN);
+            const TestTensor grad(dtype, {kElements}, values);
+            values[position] = 1;
+            const TestTensor found_inf = TestTensor::scalar(MEZZO_DTYPE_F32, 0);
+            ASSERT_OK(unscale(found_inf, grad, scale, &kCheckOnly));
+            ASSERT_EQ(found_inf.item(), 1) << "dtype " << dtype << ", position " << position;
+        }
+    }
+}
+
 TEST(Unscale, DoesNotFindLargestNumbersAndSubnormals) {
     for (const mezzo_dtype dtype : kFloatingDTypes) {
         std::vector<double> finite = special_values(dtype);

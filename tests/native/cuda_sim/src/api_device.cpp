@@ -71,11 +71,18 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int ord
 }
 
 cudaError_t cudaSetDevice(int ordinal) {
-    const Session session;
+    Session session;
     if (const cudaError_t error = driver_error(*session); error != cudaSuccess) return note_error(error);
-    const Device *device = session->device(ordinal);
+    Device *device = session->device(ordinal);
     if (device == nullptr) return note_error(cudaErrorInvalidDevice);
     current_ordinal() = ordinal;
+    if (!device->has_context) {
+        if (const cudaError_t error = take_injected(*session, Call::kContext); error != cudaSuccess) {
+            return note_error(error);
+        }
+        device->has_context = true;
+        ++session->counters.contexts;
+    }
     return note_error(device->fault);
 }
 

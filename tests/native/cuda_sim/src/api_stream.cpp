@@ -54,7 +54,6 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *handle, unsigned int flags) 
     return api_call([&](Runtime &runtime) {
         if (flags > cudaStreamNonBlocking) return cudaErrorInvalidValue;
         runtime.streams.push_back(new Stream(runtime.current_device().ordinal, flags != cudaStreamNonBlocking));
-        ++runtime.counters.streams;
         *handle = reinterpret_cast<cudaStream_t>(runtime.streams.back());
         return cudaSuccess;
     });

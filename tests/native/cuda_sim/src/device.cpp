@@ -66,6 +66,7 @@ bool Device::attribute(cudaDeviceAttr attribute, int &value) const {
         {cudaDevAttrClockRate, 1000000},
         {cudaDevAttrMultiProcessorCount, kProcessors},
         {cudaDevAttrIntegrated, 0},
+        {cudaDevAttrComputeMode, cudaComputeModeDefault},
         {cudaDevAttrConcurrentKernels, 1},
         {cudaDevAttrMemoryClockRate, 1000000},
         {cudaDevAttrGlobalMemoryBusWidth, 1024},

@@ -40,6 +40,7 @@ struct Device {
     Model model;
     Arena arena;
     Stream legacy_stream;
+    bool has_context = false;
     cudaError_t fault = cudaSuccess;                // sticks: every later call answers it
     std::set<int> peers;                            // devices whose memory its kernels may use
     std::map<const void *, int> dynamic_shared_max; // by kernel, as set by cudaFuncSetAttribute()

@@ -253,7 +253,7 @@ Counters counters() {
             all.synchronizations - since.synchronizations,
             all.copies_to_host - since.copies_to_host,
             all.allocations - since.allocations,
-            all.streams - since.streams};
+            all.contexts - since.contexts};
 }
 
 void mark() {

@@ -30,7 +30,7 @@ struct Runtime {
     std::set<GraphExecutable *> executables;
     std::set<std::shared_ptr<Capture>> captures;
     std::map<void *, size_t> pinned;       // host memory by address
-    std::array<cudaError_t, 3> injected{}; // by Call
+    std::array<cudaError_t, 4> injected{}; // by Call
     Counters counters;
     Counters marked; // what they were at the last mark()
 

@@ -22,6 +22,7 @@
     X(cudaErrorNoKernelImageForDevice, 209, "no kernel image is available for execution on the device")       \
     X(cudaErrorUnsupportedPtxVersion, 222, "the provided PTX was compiled with an unsupported toolchain.")    \
     X(cudaErrorECCUncorrectable, 214, "uncorrectable ECC error encountered")                                  \
+    X(cudaErrorNvlinkUncorrectable, 220, "uncorrectable NVLink error detected during the execution")          \
     X(cudaErrorInvalidResourceHandle, 400, "invalid resource handle")                                         \
     X(cudaErrorIllegalState, 401, "the operation cannot be performed in the present state")                   \
     X(cudaErrorNotReady, 600, "device not ready")                                                             \
@@ -30,6 +31,7 @@
     X(cudaErrorLaunchTimeout, 702, "the launch timed out and was terminated")                                 \
     X(cudaErrorPeerAccessAlreadyEnabled, 704, "peer access is already enabled")                               \
     X(cudaErrorPeerAccessNotEnabled, 705, "peer access has not been enabled")                                 \
+    X(cudaErrorContextIsDestroyed, 709, "context is destroyed")                                               \
     X(cudaErrorAssert, 710, "device-side assert triggered")                                                   \
     X(cudaErrorHardwareStackError, 714, "hardware stack error")                                               \
     X(cudaErrorIllegalInstruction, 715, "an illegal instruction was encountered")                             \
@@ -39,6 +41,7 @@
     X(cudaErrorLaunchFailure, 719, "unspecified launch failure")                                              \
     X(cudaErrorNotPermitted, 800, "operation not permitted")                                                  \
     X(cudaErrorNotSupported, 801, "operation not supported")                                                  \
+    X(cudaErrorMpsClientTerminated, 810, "the MPS client was terminated")                                     \
     X(cudaErrorStreamCaptureUnsupported, 900, "operation not permitted when stream is capturing")             \
     X(cudaErrorStreamCaptureInvalidated, 901, "operation failed due to a previous error during capture")      \
     X(cudaErrorStreamCaptureMerge, 902, "operation would result in a merge of separate capture sequences")    \
@@ -50,6 +53,7 @@
     X(cudaErrorCapturedEvent, 907, "operation not permitted on an event last recorded in a capturing stream") \
     X(cudaErrorStreamCaptureWrongThread, 908,                                                                 \
       "attempt to terminate a thread-local capture sequence from another thread")                             \
+    X(cudaErrorExternalDevice, 911, "an operation on an external device failed")                              \
     X(cudaErrorUnknown, 999, "unknown error")
 
 enum cudaError {
@@ -104,6 +108,13 @@ enum cudaFuncAttribute {
     cudaFuncAttributePreferredSharedMemoryCarveout = 9,
 };
 
+enum cudaComputeMode {
+    cudaComputeModeDefault = 0,
+    cudaComputeModeExclusive = 1,
+    cudaComputeModeProhibited = 2,
+    cudaComputeModeExclusiveProcess = 3
+};
+
 enum cudaDeviceAttr {
     cudaDevAttrMaxThreadsPerBlock = 1,
     cudaDevAttrMaxBlockDimX = 2,
@@ -118,6 +129,7 @@ enum cudaDeviceAttr {
     cudaDevAttrClockRate = 13,
     cudaDevAttrMultiProcessorCount = 16,
     cudaDevAttrIntegrated = 18,
+    cudaDevAttrComputeMode = 20,
     cudaDevAttrConcurrentKernels = 31,
     cudaDevAttrMemoryClockRate = 36,
     cudaDevAttrGlobalMemoryBusWidth = 37,

@@ -47,7 +47,8 @@ void reset();
 enum class Call {
     kLaunch,
     kAllocation,
-    kSynchronization
+    kSynchronization,
+    kContext // made by the first cudaSetDevice()
 };
 
 /// The next call of this kind answers the error instead of doing its work. An error that CUDA does not recover
@@ -68,7 +69,7 @@ struct Counters {
     int64_t synchronizations = 0; // of devices, streams and events, and by synchronous copies
     int64_t copies_to_host = 0;   // outside of captures
     int64_t allocations = 0;      // of device memory
-    int64_t streams = 0;          // created
+    int64_t contexts = 0;         // made on a device, by the first cudaSetDevice()
 };
 
 /// Counts since the process began, or since the last call of mark().
