@@ -18,12 +18,13 @@ struct Case {
     int64_t a_misalignment = 0; // elements after a 16-byte boundary
     int64_t b_misalignment = 0;
     int64_t out_misalignment = 0;
-    bool wide = false; // out of f32
+    bool wide = false;  // out of f32
+    bool added = false; // to what is there: 0, but NaN in the last element
 };
 
 std::ostream &operator<<(std::ostream &out, const Case &c) {
     return out << c.m << "x" << c.n << "x" << c.k << " splits " << c.splits << " misaligned " << c.a_misalignment << " "
-               << c.b_misalignment << " " << c.out_misalignment << " wide " << c.wide;
+               << c.b_misalignment << " " << c.out_misalignment << " wide " << c.wide << " added " << c.added;
 }
 
 class MatmulTensor : public ::testing::TestWithParam<const MatmulKernel *> {
@@ -45,7 +46,10 @@ class MatmulTensor : public ::testing::TestWithParam<const MatmulKernel *> {
         const mezzo_dtype out_dtype = c.wide ? MEZZO_DTYPE_F32 : kernel().dtype;
         const Surrounded a_tensor(kernel().dtype, a, c.a_misalignment);
         const Surrounded b_tensor(kernel().dtype, b, c.b_misalignment);
-        const Surrounded out(out_dtype, std::vector<double>(static_cast<size_t>(c.m * c.n)), c.out_misalignment);
+        std::vector<double> before(static_cast<size_t>(c.m * c.n));
+        if (c.added) before.back() = std::nan("");
+        const Surrounded out(out_dtype, before, c.out_misalignment);
+        const Surrounded found_inf(MEZZO_DTYPE_F32, {0});
         kernel().launch(device(),
                         {.m = c.m,
                          .n = c.n,
@@ -57,16 +61,17 @@ class MatmulTensor : public ::testing::TestWithParam<const MatmulKernel *> {
                          .b_transposed = kernel().b_transposed,
                          .out = out.data(),
                          .allow_tf32 = true,
-                         .epilogue = {}},
+                         .epilogue = {.accumulate = c.added, .found_inf = found_inf.data().as<float>()}},
                         c.splits);
 
         // Tensor cores may cut off where others round, and add a slice of k as terms of their own.
         const int64_t operations = 3 * (c.k + c.splits);
-        EXPECT_TRUE(is_near(out.values(),
-                            matmul(kernel().a_transposed ? transposed(a, c.k, c.m) : a,
-                                   kernel().b_transposed ? transposed(b, c.n, c.k) : b, c.m, c.k, c.n),
-                            {out_dtype, MEZZO_DTYPE_F32, operations}));
-        EXPECT_TRUE(a_tensor.is_intact() && b_tensor.is_intact() && out.is_intact());
+        Expected expected = matmul(kernel().a_transposed ? transposed(a, c.k, c.m) : a,
+                                   kernel().b_transposed ? transposed(b, c.n, c.k) : b, c.m, c.k, c.n);
+        expected.values.back() += before.back();
+        EXPECT_TRUE(is_near(out.values(), expected, {out_dtype, MEZZO_DTYPE_F32, operations}));
+        EXPECT_EQ(found_inf.values().front(), c.added ? 1 : 0) << "what lies around the matrices does not count";
+        EXPECT_TRUE(a_tensor.is_intact() && b_tensor.is_intact() && out.is_intact() && found_inf.is_intact());
     }
 };
 
@@ -112,6 +117,12 @@ TEST_P(MatmulTensor, OutOfAnyAlignment_IsWrittenAsItCanBe) {
             check({18, kernel().tile_n + 6, 9, 1, 0, 0, misalignment, wide}); // pairs
             check({18, kernel().tile_n + 5, 9, 1, 0, 0, misalignment, wide}); // elements
         }
+    }
+}
+
+TEST_P(MatmulTensor, OutOfEachWidth_IsLookedAtToTheLast) {
+    for (const int64_t more : {8, 6, 5}) { // quads, pairs, elements
+        check({.m = 18, .n = kernel().tile_n + more, .k = 9, .wide = true, .added = true});
     }
 }
 

@@ -8,6 +8,7 @@
 #include "support/status.h"
 #include "support/surrounded.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -26,10 +27,27 @@ struct Options {
     bool accumulate_sum = false;
     bool wide_out = false;    // f32 beside a half
     bool wide_others = false; // bias, mask and column_sum
+    bool found_inf = false;   // of the elements and, apart from it, of the sums
 };
 
-constexpr Options kAll{
-    .bias = true, .relu = true, .mask = true, .accumulate = true, .column_sum = true, .accumulate_sum = true};
+constexpr Options kAll{.bias = true,
+                       .relu = true,
+                       .mask = true,
+                       .accumulate = true,
+                       .column_sum = true,
+                       .accumulate_sum = true,
+                       .found_inf = true};
+
+/// Why the last element of the last member of a batch, in the last row and column of its last tile, is the only one
+/// that is not finite: a kernel that does not look everywhere misses it.
+enum class Planted {
+    kNothing,
+    kOverflow,  // a term of the last step of k: too large for a sum or, of f16, for the store
+    kInf,       // what the element is added to
+    kNaN,       // likewise
+    kSum,       // it is finite, but not the sum of its column: the first row has another of its size
+    kCancelled, // it is finite: a term that f16 could not hold is taken back by another, in another part of k
+};
 
 struct Layout {
     mezzo_dtype dtype;
@@ -45,6 +63,7 @@ struct Case {
     bool b_shared = false;    // by the members of the batch
     int64_t misalignment = 0; // elements, of every tensor
     Options options = {};
+    Planted planted = Planted::kNothing;
 };
 
 std::ostream &operator<<(std::ostream &out, const Case &c) {
@@ -52,7 +71,8 @@ std::ostream &operator<<(std::ostream &out, const Case &c) {
     return out << c.m << "x" << c.n << "x" << c.k << " batch " << c.batch << " splits " << c.splits << " shared "
                << c.b_shared << " misaligned " << c.misalignment << " bias " << o.bias << " relu " << o.relu << " mask "
                << o.mask << " accumulate " << o.accumulate << " sum " << o.column_sum << o.accumulate_sum << " wide "
-               << o.wide_out << o.wide_others;
+               << o.wide_out << o.wide_others << " found_inf " << o.found_inf << " planted "
+               << static_cast<int>(c.planted);
 }
 
 /// The tensors of a case and what must come of them.
@@ -63,18 +83,20 @@ class Product {
           case_(c),
           out_dtype_(c.options.wide_out ? arithmetic_of(layout.dtype) : layout.dtype),
           other_dtype_(c.options.wide_others ? arithmetic_of(layout.dtype) : layout.dtype),
-          a_values_(as_multiplied(random_values(c.batch * c.m * c.k, 1), layout.dtype, layout.tf32)),
-          b_values_(as_multiplied(random_values(b_members() * c.k * c.n, 2), layout.dtype, layout.tf32)),
-          before_(rounded(random_values(c.batch * c.m * c.n, 3), out_dtype_)),
+          a_values_(a_of_case()),
+          b_values_(b_of_case()),
+          before_(before_of_case()),
           bias_values_(rounded(random_values(c.n, 4), other_dtype_)),
-          mask_values_(rounded(random_values(c.batch * c.m * c.n, 5), other_dtype_)),
+          mask_values_(mask_of_case()),
           sum_before_(rounded(random_values(c.n, 6), other_dtype_)),
           a_(layout.dtype, a_values_, c.misalignment),
           b_(layout.dtype, b_values_, c.misalignment),
           out_(out_dtype_, before_, c.misalignment),
           bias_(other_dtype_, bias_values_, c.misalignment),
           mask_(other_dtype_, mask_values_, c.misalignment),
-          column_sum_(other_dtype_, sum_before_, c.misalignment) {}
+          column_sum_(other_dtype_, sum_before_, c.misalignment),
+          found_inf_(MEZZO_DTYPE_F32, {0}),
+          found_inf_in_sum_(MEZZO_DTYPE_F32, {0}) {}
 
     MatmulProblem problem() const {
         const Options &o = case_.options;
@@ -97,15 +119,20 @@ class Product {
                              .mask = o.mask ? mask_.data() : TensorData(),
                              .accumulate = o.accumulate,
                              .column_sum = {.out = o.column_sum ? column_sum_.data() : TensorData(),
-                                            .accumulate = o.accumulate_sum}}};
+                                            .accumulate = o.accumulate_sum,
+                                            .found_inf = flag(found_inf_in_sum_)},
+                             .found_inf = flag(found_inf_)}};
     }
 
     /// `slack`: roundings on the way to an element, for each that k alone would make.
     void expect(int64_t slack) const {
         const int64_t operations = slack * (case_.k + case_.splits + 3);
-        EXPECT_TRUE(is_near(out_.values(), expected(), {out_dtype_, arithmetic_of(layout_.dtype), operations}));
+        const Expected elements = expected();
+        EXPECT_TRUE(is_near(out_.values(), elements, {out_dtype_, arithmetic_of(layout_.dtype), operations}));
+        expect_found(found_inf_, elements);
         if (case_.options.column_sum) expect_column_sum();
-        for (const Surrounded *tensor : {&a_, &b_, &out_, &bias_, &mask_, &column_sum_}) {
+        for (const Surrounded *tensor :
+             {&a_, &b_, &out_, &bias_, &mask_, &column_sum_, &found_inf_, &found_inf_in_sum_}) {
             EXPECT_TRUE(tensor->is_intact());
         }
     }
@@ -115,6 +142,70 @@ class Product {
 
   private:
     int64_t b_members() const { return case_.b_shared ? 1 : case_.batch; }
+
+    float *flag(const Surrounded &found) const { return case_.options.found_inf ? found.data().as<float>() : nullptr; }
+
+    size_t a_index(int64_t member, int64_t row, int64_t k) const {
+        const int64_t at = layout_.a_transposed ? k * case_.m + row : row * case_.k + k;
+        return static_cast<size_t>(member * case_.m * case_.k + at);
+    }
+
+    size_t b_index(int64_t member, int64_t k, int64_t column) const {
+        const int64_t at = layout_.b_transposed ? column * case_.k + k : k * case_.n + column;
+        return static_cast<size_t>(member * case_.k * case_.n + at);
+    }
+
+    /// Steps of k that are left to what is planted.
+    std::vector<int64_t> planted_steps() const {
+        if (case_.planted == Planted::kCancelled) return {0, case_.k - 1};
+        if (case_.planted == Planted::kOverflow || case_.planted == Planted::kSum) return {case_.k - 1};
+        return {};
+    }
+
+    // A planted term is one element of a times one of b; what else that step of k multiplies is 0.
+    double planted_a() const { return root_of_overflow(layout_.dtype); }
+    double planted_b() const { return planted_a() * (case_.planted == Planted::kSum ? 0.75 : 3); }
+
+    std::vector<double> a_of_case() const {
+        const Case &c = case_;
+        std::vector<double> values = as_multiplied(random_values(c.batch * c.m * c.k, 1), layout_.dtype, layout_.tf32);
+        for (const int64_t k : planted_steps()) {
+            for (int64_t member = 0; member < c.batch; ++member) {
+                for (int64_t row = 0; row < c.m; ++row) values[a_index(member, row, k)] = 0;
+            }
+            if (c.planted == Planted::kSum) values[a_index(0, 0, k)] = planted_a();
+            values[a_index(c.batch - 1, c.m - 1, k)] = k == c.k - 1 ? planted_a() : -planted_a();
+        }
+        return values;
+    }
+
+    std::vector<double> b_of_case() const {
+        const Case &c = case_;
+        std::vector<double> values =
+            as_multiplied(random_values(b_members() * c.k * c.n, 2), layout_.dtype, layout_.tf32);
+        for (const int64_t k : planted_steps()) {
+            for (int64_t member = 0; member < b_members(); ++member) {
+                for (int64_t column = 0; column < c.n; ++column) values[b_index(member, k, column)] = 0;
+                values[b_index(member, k, c.n - 1)] = planted_b();
+            }
+        }
+        return values;
+    }
+
+    std::vector<double> before_of_case() const {
+        std::vector<double> values = rounded(random_values(case_.batch * case_.m * case_.n, 3), out_dtype_);
+        if (case_.planted == Planted::kInf) values.back() = kInfinity;
+        if (case_.planted == Planted::kNaN) values.back() = std::nan("");
+        return values;
+    }
+
+    /// Lets through what is planted.
+    std::vector<double> mask_of_case() const {
+        std::vector<double> values = rounded(random_values(case_.batch * case_.m * case_.n, 5), other_dtype_);
+        if (case_.planted == Planted::kSum) values[static_cast<size_t>(case_.n - 1)] = 1;
+        if (case_.planted != Planted::kNothing) values.back() = 1;
+        return values;
+    }
 
     /// A member of the batch as [rows, columns].
     static std::vector<double> matrix(const std::vector<double> &all, int64_t member, int64_t rows, int64_t columns,
@@ -143,28 +234,45 @@ class Product {
                 result.magnitudes.push_back(product.magnitudes[i] + std::abs(bias) + std::abs(added));
             }
         }
-        return result;
+        return stored(result, out_dtype_);
+    }
+
+    /// What is too large for the dtype that it is stored in becomes Inf.
+    static Expected stored(Expected exact, mezzo_dtype dtype) {
+        const std::vector<double> values = rounded(exact.values, dtype);
+        for (size_t i = 0; i < values.size(); ++i) {
+            if (!std::isfinite(values[i])) exact.values[i] = values[i];
+        }
+        return exact;
+    }
+
+    void expect_found(const Surrounded &found_inf, const Expected &looked_at) const {
+        const bool finite = std::all_of(looked_at.values.begin(), looked_at.values.end(),
+                                        [](double value) { return std::isfinite(value); });
+        EXPECT_EQ(found_inf.values().front(), case_.options.found_inf && !finite ? 1 : 0);
     }
 
     /// The sums are those of what was stored.
     void expect_column_sum() const {
-        const std::vector<double> stored = out_.values();
+        const std::vector<double> summed = out_.values();
         const bool adds = case_.options.accumulate_sum;
         Expected sums{adds ? sum_before_ : std::vector<double>(sum_before_.size()), std::vector<double>()};
         for (const double value : sums.values) sums.magnitudes.push_back(std::abs(value));
-        for (size_t i = 0; i < stored.size(); ++i) {
-            sums.values[i % sums.values.size()] += stored[i];
-            sums.magnitudes[i % sums.values.size()] += std::abs(stored[i]);
+        for (size_t i = 0; i < summed.size(); ++i) {
+            sums.values[i % sums.values.size()] += summed[i];
+            sums.magnitudes[i % sums.values.size()] += std::abs(summed[i]);
         }
+        sums = stored(sums, other_dtype_);
         EXPECT_TRUE(is_near(column_sum_.values(), sums,
                             {other_dtype_, arithmetic_of(layout_.dtype), case_.batch * case_.m + 1}));
+        expect_found(found_inf_in_sum_, sums);
     }
 
     Layout layout_;
     Case case_;
     mezzo_dtype out_dtype_, other_dtype_;
     std::vector<double> a_values_, b_values_, before_, bias_values_, mask_values_, sum_before_;
-    Surrounded a_, b_, out_, bias_, mask_, column_sum_;
+    Surrounded a_, b_, out_, bias_, mask_, column_sum_, found_inf_, found_inf_in_sum_;
 };
 
 CudaDevice &device() {
@@ -204,6 +312,11 @@ class MatmulKernels : public ::testing::TestWithParam<const MatmulKernel *> {
     int64_t more_m() const { return kernel().tile_m + 1; }
     int64_t more_n() const { return kernel().tile_n + 3; }
     int64_t k() const { return kernel().tile_k + 5; }
+
+    /// Two tiles, the second of which lacks little, whatever check() makes of the size.
+    int64_t nearly_two(int64_t tile) const {
+        return std::max<int64_t>(1, 2 * tile - kernel().alignment / dtype_size(kernel().dtype) - 1);
+    }
 };
 
 TEST_P(MatmulKernels, EachShape_MatchesOracle) {
@@ -219,7 +332,7 @@ TEST_P(MatmulKernels, EachShape_MatchesOracle) {
 TEST_P(MatmulKernels, EachOption_MatchesOracle) {
     for (const Options &options : {Options{.bias = true}, Options{.relu = true}, Options{.bias = true, .relu = true},
                                    Options{.mask = true}, Options{.accumulate = true}, Options{.column_sum = true},
-                                   Options{.column_sum = true, .accumulate_sum = true}}) {
+                                   Options{.found_inf = true}, Options{.column_sum = true, .accumulate_sum = true}}) {
         check({.m = part_m(), .n = part_n(), .k = k(), .options = options});
     }
     check({.m = more_m(), .n = more_n(), .k = k(), .options = kAll});
@@ -250,6 +363,48 @@ TEST_P(MatmulKernels, Batches_MatchOracle) {
     check({.m = 10, .n = 7, .k = k(), .batch = 3, .options = kAll});
     check({.m = 7, .n = 12, .k = k(), .batch = 3, .b_shared = true, .options = {.column_sum = true}});
     check({.m = 5, .n = 6, .k = 3 * kernel().tile_k, .batch = 2, .splits = 2, .options = kAll});
+}
+
+TEST_P(MatmulKernels, BatchesOfSeveralTiles_MatchOracle) {
+    constexpr int64_t kFew = 5;
+    const int64_t m = nearly_two(kernel().tile_m), n = nearly_two(kernel().tile_n), k = kernel().tile_k + kFew;
+    for (const Case &c : {Case{.m = more_m(), .n = more_n(), .k = kFew, .b_shared = true},
+                          Case{.m = m, .n = more_n(), .k = kFew, .planted = Planted::kOverflow},
+                          Case{.m = more_m(), .n = 13, .k = kFew, .planted = Planted::kSum},
+                          Case{.m = more_m(), .n = n, .k = k, .splits = 2, .planted = Planted::kOverflow},
+                          Case{.m = more_m(), .n = 13, .k = k, .splits = 2, .planted = Planted::kSum}}) {
+        Case batch = c;
+        batch.batch = 2;
+        batch.options = kAll;
+        check(batch);
+    }
+}
+
+// As a trainer asks for a weight's gradient: f32 of halves, added to what was there. All products of f16 fit into f32.
+TEST_P(MatmulKernels, WideGradients_AreLookedAtToTheLast) {
+    if (!dtype_is_half(kernel().dtype)) return;
+    const int64_t m = nearly_two(kernel().tile_m), n = nearly_two(kernel().tile_n), k = 2 * kernel().tile_k + 1;
+    for (const Case &c : {Case{.m = m, .n = more_n(), .k = 2, .planted = Planted::kInf},
+                          Case{.m = 9, .n = 13, .k = 2, .planted = Planted::kOverflow},
+                          Case{.m = more_m(), .n = n, .k = k, .splits = 3, .planted = Planted::kNaN},
+                          Case{.m = 9, .n = 13, .k = k, .splits = 3, .planted = Planted::kOverflow}}) {
+        Case gradient = c;
+        gradient.options = {.accumulate = true, .wide_out = true, .found_inf = true};
+        check(gradient);
+    }
+}
+
+// Only what is stored counts.
+TEST_P(MatmulKernels, PartsThatWouldNotFit_AreNotFound) {
+    if (kernel().dtype != MEZZO_DTYPE_F16) return;
+    for (const int splits : {1, 2}) {
+        check({.m = 9,
+               .n = 13,
+               .k = 2 * kernel().tile_k,
+               .splits = splits,
+               .options = kAll,
+               .planted = Planted::kCancelled});
+    }
 }
 
 TEST_P(MatmulKernels, Repeated_GivesTheSameBits) {

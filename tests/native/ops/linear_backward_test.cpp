@@ -190,6 +190,76 @@ TEST(Linear, Backward_FoundInf_LooksAtEachGradientAsItIsStored) {
     EXPECT_EQ(found_inf_after({std::nan("")}, {0, 0, 0}, {0, 0, 0}, 0), 1);
 }
 
+/// Why the last element of one of a layer's gradients is not finite.
+enum class Unfit {
+    kNothing,
+    kWeight,      // grad_weight: one term is too large
+    kAccumulated, // grad_weight: it is added to a NaN
+    kBias,        // grad_bias: of its terms the first and the last are too large together
+    kInputSum     // grad_input_sum: likewise
+};
+
+/// What found_inf holds after the backward of a layer, whose sums are stored in `stored`. All gradients are asked for
+/// when nothing is unfit, else no more than it takes.
+double found_inf_after(const LinearSizes &sizes, mezzo_dtype dtype, mezzo_dtype stored, Unfit unfit) {
+    const auto [rows, in, out] = sizes;
+    const double root = root_of_overflow(dtype);
+    std::vector<double> grad_outputs = random_rounded(rows * out, 31, dtype);
+    std::vector<double> inputs = random_rounded(rows * in, 32, dtype);
+    std::vector<double> weights = random_rounded(out * in, 33, dtype);
+    std::vector<double> before(static_cast<size_t>(out * in));
+    double &first = grad_outputs[static_cast<size_t>(out - 1)]; // of the last feature
+    double &last = grad_outputs.back();
+    if (unfit == Unfit::kWeight) {
+        last = root;
+        inputs.back() = 3 * root;
+    } else if (unfit == Unfit::kAccumulated) {
+        before.back() = std::nan("");
+    } else if (unfit == Unfit::kBias) {
+        first = last = 0.75 * root * root;
+    } else if (unfit == Unfit::kInputSum) {
+        first = last = root;
+        weights.back() = 0.75 * root;
+    }
+
+    const auto when = [](bool wanted, mezzo_dtype of, const Shape &shape) {
+        return wanted ? TestTensor(of, shape) : TestTensor();
+    };
+    const bool all = unfit == Unfit::kNothing;
+    const TestTensor grad_weight =
+        when(all || unfit == Unfit::kWeight || unfit == Unfit::kAccumulated, stored, {out, in});
+    const TestTensor grad_bias = when(all || unfit == Unfit::kBias, stored, {out});
+    const TestTensor grad_input = when(all || unfit == Unfit::kInputSum, dtype, {rows, in});
+    const TestTensor grad_input_sum = when(all || unfit == Unfit::kInputSum, stored, {in});
+    const TestTensor found_inf = TestTensor::scalar(MEZZO_DTYPE_F32, 0);
+    const TestTensor grad_output(dtype, {rows, out}, grad_outputs), input(dtype, {rows, in}, inputs);
+    const TestTensor weight(dtype, {out, in}, weights);
+    if (unfit == Unfit::kAccumulated) grad_weight.write(before);
+    const mezzo_linear_desc desc =
+        linear_desc(MEZZO_ACTIVATION_NONE, unfit == Unfit::kAccumulated ? MEZZO_LINEAR_ACCUMULATE_WEIGHT : 0);
+    EXPECT_OK(mezzo_linear_backward(grad_input, grad_weight, grad_bias, grad_input_sum, found_inf, grad_output, input,
+                                    weight, {}, &desc));
+    return found_inf.item();
+}
+
+// With gradients of several tiles and of long sums, of which a GPU makes parts.
+TEST(Linear, Backward_FoundInf_LooksAtTheLastElementToo) {
+    for (const mezzo_dtype dtype : kFloatingDTypes) {
+        for (const mezzo_dtype stored : dtypes_beside(dtype)) {
+            for (const LinearSizes &sizes : {LinearSizes{20, 200, 160}, LinearSizes{1000, 70, 66}}) {
+                SCOPED_TRACE(::testing::Message() << dtype << " stored as " << stored << " " << sizes.rows << "x"
+                                                  << sizes.in << "x" << sizes.out);
+                const double expected = dtype == MEZZO_DTYPE_F16 && stored == MEZZO_DTYPE_F32 ? 0 : 1; // which holds it
+                EXPECT_EQ(found_inf_after(sizes, dtype, stored, Unfit::kNothing), 0);
+                EXPECT_EQ(found_inf_after(sizes, dtype, stored, Unfit::kWeight), expected);
+                EXPECT_EQ(found_inf_after(sizes, dtype, stored, Unfit::kAccumulated), 1);
+                EXPECT_EQ(found_inf_after(sizes, dtype, stored, Unfit::kBias), expected);
+                EXPECT_EQ(found_inf_after(sizes, dtype, stored, Unfit::kInputSum), expected);
+            }
+        }
+    }
+}
+
 TEST(Linear, Backward_MatchesFiniteDifference) {
     constexpr int64_t kRows = 6, kIn = 5, kOut = 4;
     const auto loss = [](const std::vector<double> &x, const std::vector<double> &w, const std::vector<double> &b,

@@ -30,6 +30,11 @@ std::vector<double> special_values(mezzo_dtype dtype) {
     return {0.0, -0.0, subnormal, -subnormal, normal, -normal, largest, -largest, infinity, -infinity, std::nan("")};
 }
 
+double root_of_overflow(mezzo_dtype dtype) {
+    if (dtype == MEZZO_DTYPE_F16) return 0x1p8;
+    return dtype == MEZZO_DTYPE_F64 ? 0x1p512 : 0x1p64;
+}
+
 Expected matmul(const std::vector<double> &a, const std::vector<double> &b, int64_t m, int64_t k, int64_t n) {
     Expected product{std::vector<double>(static_cast<size_t>(m * n)), std::vector<double>(static_cast<size_t>(m * n))};
     for (int64_t row = 0; row < m; ++row) {

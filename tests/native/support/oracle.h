@@ -19,6 +19,9 @@ const std::vector<Shape> &elementwise_shapes();
 /// Zeros of both signs, smallest and largest numbers, Inf of both signs and NaN of a floating dtype.
 std::vector<double> special_values(mezzo_dtype dtype);
 
+/// A power of two r: a floating dtype holds r, 0.75 r and 0.75 r^2, but not 1.5 r^2, which is Inf there.
+double root_of_overflow(mezzo_dtype dtype);
+
 /// The matrix product a[m, k] b[k, n], with the sum of the magnitudes of the terms of each element.
 Expected matmul(const std::vector<double> &a, const std::vector<double> &b, int64_t m, int64_t k, int64_t n);
 

@@ -71,6 +71,18 @@ TEST(Tolerance, FormatsHaveTheirConstants) {
     EXPECT_EQ(special_values(MEZZO_DTYPE_F64)[6], std::numeric_limits<double>::max());
 }
 
+TEST(Oracle, RootOfOverflow_IsWhatItSays) {
+    for (const mezzo_dtype dtype : kFloatingDTypes) {
+        const double root = root_of_overflow(dtype);
+        const double largest = special_values(dtype)[6];
+        for (const double held : {root, 0.75 * root, 0.75 * root * root}) {
+            EXPECT_EQ(rounded({held}, dtype)[0], held) << dtype;
+        }
+        EXPECT_LT(0.75 * root * root, largest);
+        EXPECT_GT(1.5 * root * root, largest);
+    }
+}
+
 TEST(Oracle, FiniteDifference_OfACubic_MatchesItsDerivative) {
     const auto cube = [](const std::vector<double> &x) { return x[0] * x[0] * x[0] + 2 * x[1]; };
     const std::vector<double> gradient = finite_difference(cube, {1.5, -4});
