@@ -2,6 +2,7 @@
 // The choice of a kernel, on made-up machines and for matrices that do not exist.
 #include "cuda/matmul_tile.h"
 
+#include "core/arithmetic.h"
 #include "core/error.h"
 
 #include <gtest/gtest.h>
@@ -40,6 +41,19 @@ MatmulProblem problem_of(mezzo_dtype dtype, int64_t m, int64_t n, int64_t k, int
     return {
         .m = m, .n = n, .k = k, .dtype = dtype, .a = data, .b = data, .out = {address(), dtype, m * n}, .epilogue = {}};
 }
+
+/// How a linear layer's products lie in memory.
+struct Operands {
+    const char *name;
+    bool a_transposed, b_transposed;
+
+    MatmulProblem of(MatmulProblem problem) const {
+        problem.a_transposed = a_transposed;
+        problem.b_transposed = b_transposed;
+        return problem;
+    }
+};
+constexpr std::array kLayouts{Operands{"nt", false, true}, Operands{"nn", false, false}, Operands{"tn", true, false}};
 
 MatmulChoice choose(const MatmulProblem &problem, const CudaMachine &machine) {
     return choose_matmul(problem, machine, matmul_kernels());
@@ -113,6 +127,49 @@ TEST(MatmulChoice, TensorCores_MultiplyHalvesWhereTheyCan) {
                      {4096, 4096, 4096}, {20000, 160, 160}, {160, 160, 20000}, {512, 512, 512}, {64, 64, 64}}) {
                 const MatmulProblem problem = problem_of(dtype, m, n, k);
                 EXPECT_EQ(choose(problem, machine).kernel->unit, MatmulUnit::kTensorCore) << m << "x" << n << "x" << k;
+            }
+        }
+    }
+}
+
+// Of bf16 Turing's tensor cores know nothing.
+TEST(MatmulChoice, Turing_MultipliesF16OnTensorCoresAndBF16OnThreads) {
+    for (const auto &[m, n, k] : std::vector<std::array<int64_t, 3>>{
+             {4096, 4096, 4096}, {20000, 150, 150}, {20000, 160, 160}, {150, 150, 20000}, {160, 160, 20000}}) {
+        for (const Operands &operands : kLayouts) {
+            SCOPED_TRACE(::testing::Message() << operands.name << " " << m << "x" << n << "x" << k);
+            const auto unit_of = [&](mezzo_dtype dtype) {
+                return choose(operands.of(problem_of(dtype, m, n, k)), kTuring).kernel->unit;
+            };
+            EXPECT_EQ(unit_of(MEZZO_DTYPE_F16), MatmulUnit::kTensorCore);
+            EXPECT_EQ(unit_of(MEZZO_DTYPE_BF16), MatmulUnit::kFma);
+        }
+    }
+}
+
+// The tiles that docs/kernels/cuda-matmul-tensor-cores.md names for these sizes.
+TEST(MatmulChoice, Halves_TakeTheTileOfTheirSize) {
+    for (const CudaMachine &machine : {kAmpere, kAda, kHopper}) {
+        for (const mezzo_dtype dtype : {MEZZO_DTYPE_F16, MEZZO_DTYPE_BF16}) {
+            for (const Operands &operands : kLayouts) {
+                SCOPED_TRACE(::testing::Message() << machine.arch << " " << dtype_name(dtype) << " " << operands.name);
+                const auto chosen = [&](int64_t m, int64_t n, int64_t k) {
+                    return choose(operands.of(problem_of(dtype, m, n, k)), machine);
+                };
+                const MatmulChoice large = chosen(4096, 4096, 4096);
+                EXPECT_TRUE(is_named(large, "_256x128x32_")) << large.kernel->name;
+                EXPECT_EQ(large.splits, 1);
+                for (const int64_t width : {150, 160}) {
+                    const MatmulChoice layer = chosen(20000, width, width);
+                    EXPECT_TRUE(is_named(layer, "_64x160x32_")) << layer.kernel->name;
+                    EXPECT_EQ(layer.splits, 1);
+                    const MatmulChoice weight_gradient = chosen(width, width, 20000);
+                    EXPECT_TRUE(is_named(weight_gradient, machine.arch == 89 ? "_64x64x64_" : "_64x160x32_"))
+                        << weight_gradient.kernel->name;
+                    const MatmulKernel &kernel = *weight_gradient.kernel;
+                    const int64_t tiles = divide_up(width, kernel.tile_m) * divide_up(width, kernel.tile_n);
+                    EXPECT_EQ(weight_gradient.splits, split_k(20000, machine.processors / tiles, kernel.tile_k).count);
+                }
             }
         }
     }
@@ -222,6 +279,38 @@ TEST(MatmulTile, Blocks_TakeEachTilePartAndMemberOnce) {
             EXPECT_EQ(tile.k_end, std::min(k, tile.k_begin + arguments.k_per_split));
         }
         EXPECT_GE(arguments.splits * arguments.k_per_split, k);
+    }
+}
+
+// Blocks that run at the same time read few panels of a and b: row by row, each would have a column of its own to read.
+TEST(MatmulTile, Neighbours_ShareRowsAndColumns) {
+    constexpr int64_t kGroups = 5, kRowsLeft = 3, kColumns = 96, kParts = 3;
+    constexpr int64_t kRows = kGroups * kTileGroup + kRowsLeft;
+    const MatmulArguments arguments =
+        tile_arguments(problem_of(MEZZO_DTYPE_F32, 16 * kRows, 8 * kColumns, 4 * kParts), kParts,
+                       {.m = 16, .n = 8, .k = 4, .threads = 32, .shared_bytes = 0});
+    ASSERT_EQ(arguments.tiles_m * arguments.tiles_n * arguments.splits, kRows * kColumns * kParts);
+    const auto expect_square = [&](int64_t first, int64_t rows, int64_t columns) {
+        std::set<int32_t> seen_rows, seen_columns, seen_parts;
+        for (int64_t block = first; block < first + rows * columns; ++block) {
+            const MatmulTile tile = tile_of_block(arguments, static_cast<uint32_t>(block));
+            seen_rows.insert(tile.tile_m);
+            seen_columns.insert(tile.tile_n);
+            seen_parts.insert(tile.split);
+        }
+        EXPECT_EQ(seen_rows.size(), static_cast<size_t>(rows)) << "from block " << first;
+        EXPECT_EQ(seen_columns.size(), static_cast<size_t>(columns)) << "from block " << first;
+        EXPECT_EQ(seen_parts.size(), 1u) << "from block " << first;
+    };
+    constexpr int64_t kWave = int64_t{kTileGroup} * kTileGroup;
+    static_assert(kTileGroup * kColumns % kWave == 0);
+    for (int64_t part = 0; part < kParts; ++part) {
+        const int64_t begin = part * kRows * kColumns;
+        const int64_t end_of_groups = begin + kGroups * kTileGroup * kColumns;
+        for (int64_t first = begin; first < end_of_groups; first += kWave) {
+            expect_square(first, kTileGroup, kTileGroup);
+        }
+        expect_square(end_of_groups, kRowsLeft, kColumns);
     }
 }
 
