@@ -8,9 +8,16 @@
 #include "support/status.h"
 #include "support/surrounded.h"
 
+#if defined(MEZZO_CUDA_SIM)
+#include <cuda_sim/control.h>
+#endif
+
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <string>
+#include <utility>
 
 namespace mezzo::testing {
 namespace {
@@ -284,6 +291,41 @@ int64_t slack_of(const MatmulKernel &kernel) {
     return kernel.unit == MatmulUnit::kTensorCore ? 3 : 1;
 }
 
+constexpr int64_t kMostBlocks = std::numeric_limits<int32_t>::max();
+
+/// A product of matrices that are nowhere, for what must be refused before anything is read.
+MatmulProblem unreal(const Layout &layout, int64_t m, int64_t n, int64_t k, int64_t batch) {
+    auto *const nowhere = reinterpret_cast<std::byte *>(uintptr_t{0x10000});
+    return {.m = m,
+            .n = n,
+            .k = k,
+            .batch = batch,
+            .dtype = layout.dtype,
+            .a = nowhere,
+            .b = nowhere,
+            .a_transposed = layout.a_transposed,
+            .b_transposed = layout.b_transposed,
+            .out_batch_stride = m * n,
+            .out = {nowhere, layout.dtype, batch * m * n},
+            .allow_tf32 = layout.tf32,
+            .epilogue = {}};
+}
+
+/// What a launch throws.
+std::string error_of(const std::function<void()> &launch) {
+    try {
+        launch();
+    } catch (const Error &error) {
+        return error.what();
+    }
+    return "nothing was thrown";
+}
+
+std::string refusal(int64_t m, int64_t n, int64_t k) {
+    return "a product of " + std::to_string(m) + " x " + std::to_string(n) + " x " + std::to_string(k) +
+           " takes more than 2^31 - 1 blocks";
+}
+
 class MatmulKernels : public ::testing::TestWithParam<const MatmulKernel *> {
   protected:
     const MatmulKernel &kernel() const { return *GetParam(); }
@@ -316,6 +358,13 @@ class MatmulKernels : public ::testing::TestWithParam<const MatmulKernel *> {
     /// Two tiles, the second of which lacks little, whatever check() makes of the size.
     int64_t nearly_two(int64_t tile) const {
         return std::max<int64_t>(1, 2 * tile - kernel().alignment / dtype_size(kernel().dtype) - 1);
+    }
+
+    /// A matrix of so many tiles, the last of which has one row or column.
+    std::pair<int64_t, int64_t> sizes_of(int64_t tiles) const {
+        const bool few_rows = kernel().largest_m <= kernel().tile_m;
+        return few_rows ? std::pair{int64_t{1}, (tiles - 1) * kernel().tile_n + 1}
+                        : std::pair{(tiles - 1) * kernel().tile_m + 1, int64_t{1}};
     }
 };
 
@@ -455,6 +504,27 @@ TEST_P(MatmulKernels, InfAndNaN_StayInTheirRowAndAreFound) {
     }
 }
 
+// One tile more than blocks can be counted, however it comes about.
+TEST_P(MatmulKernels, MoreThan31BitsOfBlocks_AreRefused) {
+    const auto launched = [this](int64_t tiles, int64_t batch, int splits) {
+        const auto [m, n] = sizes_of(tiles);
+        return error_of([&] {
+            kernel().launch(device(), unreal(layout(), m, n, splits * int64_t{kernel().tile_k}, batch), splits);
+        });
+    };
+    const auto refused = [this](int64_t tiles, int splits) {
+        const auto [m, n] = sizes_of(tiles);
+        return refusal(m, n, splits * int64_t{kernel().tile_k});
+    };
+    EXPECT_EQ(launched(kMostBlocks + 1, 1, 1), refused(kMostBlocks + 1, 1));
+    EXPECT_EQ(launched(kMostBlocks / 2 + 1, 2, 1), refused(kMostBlocks / 2 + 1, 1));
+    EXPECT_EQ(launched(kMostBlocks / 2 + 1, 1, 2), refused(kMostBlocks / 2 + 1, 2));
+#if defined(MEZZO_CUDA_SIM)
+    cuda_sim::inject(cudaErrorInvalidConfiguration, cuda_sim::Call::kLaunch); // which is as far as it is to come
+    EXPECT_EQ(launched(kMostBlocks, 1, 1).find("cudaLaunchKernel answered cudaErrorInvalidConfiguration"), 0u);
+#endif
+}
+
 INSTANTIATE_TEST_SUITE_P(All, MatmulKernels, ::testing::ValuesIn(kernels_of_device()),
                          [](const auto &kernel) { return std::string(kernel.param->name); });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(MatmulKernels);
@@ -520,6 +590,12 @@ TEST_P(Matmul, Overflow_IsFound) {
             EXPECT_EQ(found_inf.values().front(), overflows ? 1 : before);
         }
     }
+}
+
+TEST_P(Matmul, MoreThan31BitsOfBlocks_AreRefused) {
+    constexpr int64_t kLargestTile = 256, kRows = kLargestTile * (kMostBlocks + 1);
+    const MatmulProblem problem = unreal({.dtype = GetParam()}, kRows, 8, 8, 1);
+    EXPECT_EQ(error_of([&] { matmul(device(), problem); }), refusal(kRows, 8, 8));
 }
 
 std::vector<mezzo_dtype> dtypes_of_device() {
