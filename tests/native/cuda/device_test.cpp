@@ -1,57 +1,22 @@
 // SPDX-License-Identifier: MIT
-// The CUDA device on machines that a test can only have simulated: none, old, small, broken. Each has a process of
-// its own, since a process looks for its devices once.
+// The CUDA device on machines that a test can only have simulated: none, old, small, broken.
 #if defined(MEZZO_CUDA_SIM)
 
 #include "cuda/cuda_device.h"
 
-#include <cuda_sim/control.h>
 #include <mezzo/ops.h>
 
+#include "support/machine.h"
 #include "support/oracle.h"
 #include "support/status.h"
 
-#include <cstdio>
-#include <cstdlib>
-#include <functional>
 #include <string>
-#include <utility>
 
 namespace mezzo::testing {
 namespace {
 
 using cuda_sim::Call;
 using cuda_sim::Machine;
-
-constexpr mezzo_device kFirst{MEZZO_DEVICE_TYPE_CUDA, 0};
-constexpr mezzo_device kSecond{MEZZO_DEVICE_TYPE_CUDA, 1};
-
-/// Prints the failures of the running test, which GoogleTest keeps to itself in a process of a death test.
-bool print_failures() {
-    const ::testing::TestResult &result = *::testing::UnitTest::GetInstance()->current_test_info()->result();
-    for (int i = 0; i < result.total_part_count(); ++i) {
-        std::fprintf(stderr, "%s:%d: %s\n", result.GetTestPartResult(i).file_name(),
-                     result.GetTestPartResult(i).line_number(), result.GetTestPartResult(i).message());
-    }
-    return result.Failed();
-}
-
-/// Runs a test's body in a new process, which finds a machine of its own in its environment.
-void on_machine(const Machine &machine, const std::function<void()> &body) {
-    GTEST_FLAG_SET(death_test_style, "threadsafe");
-    const std::pair<const char *, std::string> environment[] = {{"MEZZO_SIM_DEVICES", std::to_string(machine.devices)},
-                                                                {"MEZZO_SIM_ARCH", machine.arch},
-                                                                {"MEZZO_SIM_DRIVER", std::to_string(machine.driver)},
-                                                                {"MEZZO_SIM_MEMORY", std::to_string(machine.memory)}};
-    for (const auto &[name, value] : environment) setenv(name, value.c_str(), 1);
-    EXPECT_EXIT(
-        {
-            body();
-            std::exit(print_failures() ? 1 : 0);
-        },
-        ::testing::ExitedWithCode(0), "");
-    for (const auto &[name, value] : environment) unsetenv(name);
-}
 
 std::string missing_reason() {
     const char *reason = nullptr;
@@ -63,12 +28,6 @@ int32_t device_count() {
     int32_t count = -1;
     EXPECT_OK(mezzo_device_count(&count, MEZZO_DEVICE_TYPE_CUDA));
     return count;
-}
-
-TestTensor tensor_on(mezzo_device device, const Shape &shape) {
-    mezzo_tensor handle{};
-    EXPECT_OK(mezzo_tensor_create(&handle, device, MEZZO_DTYPE_F32, shape.data(), static_cast<int32_t>(shape.size())));
-    return TestTensor(handle);
 }
 
 /// What a search finds on a machine, as "count: reason". The process's own devices are of no use afterwards.
@@ -278,32 +237,6 @@ TEST(CudaDevice, ARefusedLaunch_IsAnErrorOfThatCallAlone) {
         EXPECT_EQ(mezzo_fill(tensor, 1), MEZZO_STATUS_INTERNAL);
         EXPECT_OK(mezzo_fill(tensor, 2));
         EXPECT_TRUE(is_identical(tensor.values(), {2, 2, 2, 2}));
-    });
-}
-
-TEST(CudaDevice, ACapturedStep_IsOneLaunchWithoutWaits) {
-    on_machine({}, [] {
-        const TestTensor x = tensor_on(kFirst, {4});
-        x.write({1, -2, 3, -4});
-        const TestTensor y = tensor_on(kFirst, {4});
-        mezzo_graph graph{};
-        ASSERT_OK(mezzo_graph_capture_begin(kFirst));
-        {
-            const TestTensor temporary = tensor_on(kFirst, {4});
-            EXPECT_OK(mezzo_relu_forward(temporary, x));
-            EXPECT_OK(mezzo_relu_forward(y, temporary));
-        }
-        ASSERT_OK(mezzo_graph_capture_end(&graph, kFirst));
-        cuda_sim::mark();
-        for (int i = 0; i < 3; ++i) EXPECT_OK(mezzo_graph_launch(graph));
-        const cuda_sim::Counters counted = cuda_sim::counters();
-        EXPECT_EQ(counted.graph_launches, 3);
-        EXPECT_EQ(counted.kernels, 0);
-        EXPECT_EQ(counted.synchronizations, 0);
-        EXPECT_EQ(counted.copies_to_host, 0);
-        EXPECT_EQ(counted.allocations, 0);
-        EXPECT_TRUE(is_identical(y.values(), {1, 0, 3, 0}));
-        EXPECT_OK(mezzo_graph_destroy(graph));
     });
 }
 
