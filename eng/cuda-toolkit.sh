@@ -43,7 +43,8 @@ serves() {
     release=$("$1/bin/nvcc" --version 2>&1 | sed -n 's/.*release \([0-9]*\.[0-9]*\),.*/\1/p') || true
     case $release in
         12.[4-9] | 12.[1-9][0-9] | 13.*) ;;
-        *) say "not using $1: its CUDA is ${release:-broken, nvcc does not start}, Mezzo needs 12.4 to 13.x" && return 1 ;;
+        '') say "not using $1: its nvcc does not start, Mezzo needs CUDA 12.4 to 13.x" && return 1 ;;
+        *) say "not using $1: its CUDA is $release, Mezzo needs 12.4 to 13.x" && return 1 ;;
     esac
 }
 

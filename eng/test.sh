@@ -52,6 +52,11 @@ for project in Mezzo.Tests Mezzo.Cli.Tests; do
 done
 unset MEZZO_POISON_MEMORY MEZZO_SIM_SEED
 
+suite scripts
+case_of 'which CUDA toolkit is taken' python3 eng/cuda_toolkit_test.py
+case_of 'what is made of a GPU machine' python3 eng/gpu_test.py
+results+=("$suite_file=0")
+
 suite samples
 case_of 'cmake --install' cmake --install build/release --prefix "$scratch/prefix"
 case_of 'C sample, found by CMake' eng/samples.sh c_by_cmake "$scratch"
@@ -59,7 +64,6 @@ case_of 'C sample, found by pkg-config' eng/samples.sh c_by_pkg_config "$scratch
 case_of 'Python sample' eng/samples.sh python "$scratch"
 case_of 'C# sample' eng/samples.sh csharp "$scratch"
 case_of 'C# example of the README' eng/samples.sh readme "$scratch"
-case_of 'report of the GPU machine' python3 eng/gpu_test.py
 results+=("$suite_file=0")
 
 suite package
