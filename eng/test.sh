@@ -54,6 +54,7 @@ unset MEZZO_POISON_MEMORY MEZZO_SIM_SEED
 
 suite scripts
 case_of 'which CUDA toolkit is taken' python3 eng/cuda_toolkit_test.py
+case_of 'faults planted in compiled kernels' python3 eng/cuda_resources_test.py
 case_of 'what is made of a GPU machine' python3 eng/gpu_test.py
 results+=("$suite_file=0")
 
