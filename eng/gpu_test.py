@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Tests what `./build.sh gpu` computes: times of the parts, what it reads from logs, goals, pages. Takes a second.
+"""Tests what `./build.sh gpu` computes: times of the parts, what it reads from logs, goals, pages; and the commands of its
+sanitizer, with stand-ins for compute-sanitizer and the tests. Takes a few seconds.
 
     python3 eng/gpu_test.py
 """
+import contextlib
+import io
+import os
+import pathlib
+import tempfile
 import unittest
+from unittest import mock
 
 import gpu
 import gpu_report
@@ -26,6 +33,101 @@ def kernels(*cases):
 
 def product(name, **found):
     return {"group": "square", "name": name, "ours_us": 10, "tflops": 1.0, "kernel": "sm80", **found}
+
+
+# A slice of the native tests: notes how it was called, and has two tests, of which it says what GoogleTest would.
+TESTS = """#!/bin/sh
+echo "$MEZZO_TEST_DEVICE slice $GTEST_SHARD_INDEX of $GTEST_TOTAL_SHARDS: $*" >>"$(dirname "$0")/tests.log"
+printf '[ RUN      ] Relu.A\\n[       OK ] Relu.A (3 ms)\\n'
+one="<testcase classname='Relu' name='A$GTEST_SHARD_INDEX' status='run'/>"
+two="<testcase classname='Relu' name='B$GTEST_SHARD_INDEX' status='run'/>"
+echo "<testsuites><testsuite>$one$two</testsuite></testsuites>" >"${2#--gtest_output=xml:}"
+"""
+
+# Notes how it was called and runs the program. A file named as the tool holds what it then finds, which shows in the output
+# and in the exit status that was asked for.
+COMPUTE_SANITIZER = """#!/bin/sh
+here=$(dirname "$0") tool=$2 status=$6
+echo "$*" >>"$here/sanitizer.log"
+echo '========= COMPUTE-SANITIZER'
+shift 6
+"$@" || exit
+[ -f "$here/$tool" ] || { echo '========= ERROR SUMMARY: 0 errors'; exit 0; }
+cat "$here/$tool"
+exit "$status"
+"""
+
+
+class Sanitizer(unittest.TestCase):
+    """The part as it runs on a GPU. On the simulated device it runs the tests without the tool."""
+    FOUND = {"memcheck": """========= Invalid __global__ write of size 4 bytes
+=========     at relu_kernel(float *)+0x90 in relu.cu:20
+=========     Address 0x7f is out of bounds
+========= ERROR SUMMARY: 1 error
+""", "racecheck": """========= Error: Race reported between Write access at 0x90 and Read access at 0xd0
+=========
+========= RACECHECK SUMMARY: 1 hazard displayed (1 error, 0 warnings)
+"""}
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        with mock.patch.object(gpu, "Bundle"):
+            self.job = gpu.Job(simulate=False, python="python3")
+        self.job.work = self.job.build = self.folder
+
+    def run_part(self, seconds=60, sanitizer=COMPUTE_SANITIZER, finds=()):
+        for name, text in (("mezzo_native_tests", TESTS), ("compute-sanitizer", sanitizer)):
+            (self.folder / name).write_text(text)
+            (self.folder / name).chmod(0o755)
+        for tool in finds:
+            (self.folder / tool).write_text(self.FOUND[tool])
+        with mock.patch.dict(os.environ, PATH=f"{self.folder}:{os.environ['PATH']}"), contextlib.redirect_stdout(io.StringIO()):
+            return self.job.run("sanitizer", seconds)
+
+    def test_both_tools_run_every_slice_on_the_device(self):
+        record = self.run_part()
+        self.assertEqual((record["status"], record["tools"]),
+                         ("passed", {tool: {"tests": 48, "slices": "24 of 24"} for tool in ("memcheck", "racecheck")}))
+        arguments = f"--gtest_filter=-*OnCpu.* --gtest_output=xml:{self.folder}/results.xml"
+        self.assertEqual((self.folder / "sanitizer.log").read_text().splitlines(), [
+            f"--tool {tool} --report-api-errors no --error-exitcode 86 {self.folder}/mezzo_native_tests {arguments}"
+            for tool in ("memcheck", "racecheck") for _ in range(24)])
+        self.assertEqual((self.folder / "tests.log").read_text().splitlines(),
+                         2 * [f"cuda:0 slice {index} of 24: {arguments}" for index in range(24)])
+
+    def test_what_memcheck_finds_fails_the_part_though_the_tests_pass(self):
+        record = self.run_part(finds=["memcheck"])
+        self.assertEqual(record["status"], "failed")
+        self.assertEqual(record["failures"], ["memcheck: the run broke off or its program failed, exit status 86",
+                                              "memcheck: Invalid __global__ write of size 4 bytes", "memcheck: ERROR SUMMARY: 1 error"])
+
+    def test_what_racecheck_finds_fails_the_part_though_the_tests_pass(self):
+        record = self.run_part(finds=["racecheck"])
+        self.assertEqual(record["status"], "failed")
+        self.assertEqual(record["failures"], ["racecheck: the run broke off or its program failed, exit status 86",
+                                              "racecheck: Error: Race reported between Write access at 0x90 and Read access at 0xd0"])
+
+    def test_what_was_found_before_the_time_was_up_counts(self):
+        record = self.run_part(seconds=5, sanitizer=COMPUTE_SANITIZER.replace('exit "$status"', "sleep 60"), finds=["memcheck", "racecheck"])
+        self.assertEqual(record["status"], "failed")
+        self.assertIn("memcheck: Invalid __global__ write of size 4 bytes", record["failures"])
+        self.assertEqual(record["tools"]["memcheck"], {"tests": 1, "slices": "0 of 24 and a part"})
+
+    def test_a_tool_that_crashes_is_no_pass(self):
+        record = self.run_part(sanitizer="#!/bin/sh\necho '========= Error: out of memory'\nexit 1\n")
+        self.assertEqual((record["status"], record["failures"][:2]),
+                         ("failed", ["memcheck: exited with 1 after: nothing", "memcheck: Error: out of memory"]))
+
+    def test_a_device_that_the_tool_does_not_support(self):
+        record = self.run_part(sanitizer="#!/bin/sh\necho '========= Error: Device not supported'\nexit 1\n")
+        self.assertEqual((record["status"], record["reason"]), ("not run", "compute-sanitizer does not support this device here"))
+
+    def test_a_machine_without_the_tool(self):
+        with mock.patch.object(gpu.shutil, "which", return_value=None):
+            record = self.run_part()
+        self.assertEqual((record["status"], record["reason"]), ("not run", "there is no compute-sanitizer on PATH"))
 
 
 class Limits(unittest.TestCase):
