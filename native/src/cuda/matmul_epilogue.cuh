@@ -12,8 +12,8 @@
 // Split k: every part stores its raw sums, [splits, batch, m, n] accumulators, and a second kernel adds them in order
 // and applies the epilogue. The alternative, that the last block to arrive at a tile adds them, saves a launch of about
 // a microsecond. But there k is split because there are few tiles, so few blocks would read all the partial sums (for
-// 150 x 150 x 20000, 3 MB through 4 of 132 multiprocessors); and its counters would be memory that outlives a launch,
-// to be zeroed before captures and after faults. The sums of columns are finished by a second kernel likewise.
+// 150 x 150 x 20000 in bf16, 3.8 MB through 3 of 132 multiprocessors); and its counters would be memory that outlives a
+// launch, to be zeroed before captures and after faults. The sums of columns are finished by a second kernel likewise.
 //
 // Accumulation: f32, f64 for f64. Deterministic: every sum has an order that depends on the shapes alone.
 #pragma once

@@ -5,9 +5,8 @@
 //
 //   out[m, n] = epilogue(sum over k of a[i, k] b[k, j])       few = n or, when few_rows, m;  long = the other
 //
-//   dot      the long operand is [long, k]: a warp takes 4 of its rows, its lanes go along k, and their sums are added
-//   in
-//            a butterfly
+//   dot      the long operand is [long, k]: a warp takes 4 of its rows, its lanes go along k, and a butterfly adds
+//            their sums
 //   columns  the long operand is [k, long]: a thread takes 4 of its columns and every 16th row, and the threads of a
 //            column are added in order
 //

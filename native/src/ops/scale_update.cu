@@ -4,7 +4,8 @@
 //   found = any found_infs[i] != 0;  scale, growth_tracker = next_scale(scale, growth_tracker, found)
 //
 // The pointers to the found_infs travel in the kernel's parameters, 500 of them, about as many as every driver takes.
-// More are first put together into one, in as many launches as it takes.
+// More are first put together into one, in as many launches as it takes. 4 bytes for each found_inf, 16 for scale and
+// tracker, at most 1 FLOP: the time of a launch.
 #include "ops/scale_update.h"
 
 #include <optional>

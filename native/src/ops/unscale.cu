@@ -6,7 +6,8 @@
 // Every thread makes the factor from the scale on the device; where it is 1, or only a check is wanted, nothing is
 // written. Inf and NaN are told by their exponents; each warp that met one stores a plain 1, so that the result does
 // not depend on who comes last. Elementwise: the CPU's bits, NaN payloads aside.
-// 2 sizeof(T) bytes an element, half of it to check only, in accesses of 16 bytes, four under way in each thread.
+// 2 sizeof(T) bytes and 1 FLOP an element, half of the bytes and no FLOP to check only, in accesses of 16 bytes, four
+// under way in each thread.
 #include "ops/unscale.h"
 
 #include "device/tensor_list.cuh"
