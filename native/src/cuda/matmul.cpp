@@ -114,6 +114,13 @@ double overlapped(double a, double b) {
     return std::max(a, b) + kLoss * std::min(a, b);
 }
 
+/// Cycles in which the warps of a block issue the instructions of a tile's k. Each quarter of a multiprocessor issues
+/// one a cycle.
+double issue_cycles(const MatmulKernel &kernel) {
+    constexpr double kIssued = 4;
+    return kernel.threads / 32.0 * kernel.step_instructions / kIssued;
+}
+
 double estimate_cycles(const MatmulKernel &kernel, const MatmulProblem &problem, const CudaMachine &machine,
                        const SplitK &splits) {
     const ArchRates &rates = rates_of(machine.arch);
@@ -125,7 +132,9 @@ double estimate_cycles(const MatmulKernel &kernel, const MatmulProblem &problem,
     const double depth = tiles_k * kernel.tile_k;
 
     // What a multiprocessor needs for a tile, whatever the number of blocks it holds.
-    const double arithmetic = overlapped(area / multiply_rate(kernel, machine), shared_cycles(kernel)) * depth;
+    const double arithmetic =
+        overlapped(overlapped(area / multiply_rate(kernel, machine), shared_cycles(kernel)) * depth,
+                   issue_cycles(kernel) * tiles_k);
     const double operands = (kernel.tile_m + kernel.tile_n) * depth * element / rates.l2_bytes;
     const double tile = overlapped(arithmetic, operands) + area * stored / rates.l2_bytes;
 
@@ -177,7 +186,7 @@ bool can_run(const MatmulKernel &kernel, const MatmulProblem &problem, const Cud
     return kernel.dtype == problem.dtype && kernel.a_transposed == problem.a_transposed &&
            kernel.b_transposed == problem.b_transposed && (!kernel.tf32 || problem.allow_tf32) &&
            runs_on(kernel, machine) && kernel.alignment <= matmul_alignment(problem) && problem.m <= kernel.largest_m &&
-           problem.n <= kernel.largest_n;
+           problem.n <= kernel.largest_n && matmul_row(problem) <= kernel.largest_row;
 }
 
 MatmulChoice choose_matmul(const MatmulProblem &problem, const CudaMachine &machine,

@@ -71,8 +71,10 @@ struct MatmulKernel {
     void (*launch)(CudaDevice &device, const MatmulProblem &problem, int splits);
 
     MatmulUnit unit = MatmulUnit::kTensorCore;
+    int step_instructions = 0; // that a warp issues for tile_k of k; 0 where they are the multiplications themselves
     int64_t largest_m = std::numeric_limits<int64_t>::max(); // of a problem that the kernel takes
     int64_t largest_n = std::numeric_limits<int64_t>::max();
+    int64_t largest_row = std::numeric_limits<int64_t>::max(); // bytes, of a and b in memory
 };
 
 /// How a problem is run.
@@ -92,6 +94,9 @@ class MatmulFamily {
 
 /// The largest power of two, at most 16, of bytes that every row of a and b is aligned to.
 int matmul_alignment(const MatmulProblem &problem);
+
+/// The bytes of the longer of a's and b's rows in memory.
+int64_t matmul_row(const MatmulProblem &problem);
 
 /// Whether a kernel runs on a machine at all.
 bool runs_on(const MatmulKernel &kernel, const CudaMachine &machine);

@@ -69,16 +69,19 @@ class OperandSource {
     using T = typename Tile::Element;
     using Copies = TileCopies<Tile, kThreads, kCopyBytes>;
 
-    /// The matrix has `outer` rows of `depth`, or the reverse; the first tile begins at `first`, `k_begin`. Accesses of
-    /// up to `vector` elements are aligned, more where the kernel was chosen for it.
+    /// The matrix has `outer` rows of `depth`, or the reverse, of less than 4 GB each; the first tile begins at
+    /// `first`, `k_begin`. Accesses of up to `vector` elements are aligned, more where the kernel was chosen for it.
     __device__ __forceinline__ OperandSource(const std::byte *matrix, int64_t outer, int64_t depth, int64_t first,
                                              int64_t k_begin, int vector)
-        : pitch_((Tile::kDepthContiguous ? depth : outer) * int64_t{sizeof(T)}),
-          outer_left_(outer - first < Tile::kOuter ? static_cast<int>(outer - first) : static_cast<int>(Tile::kOuter)),
+        : pitch_(ptx::keep(static_cast<uint32_t>((Tile::kDepthContiguous ? depth : outer) * int64_t{sizeof(T)}))),
+          outer_left_(
+              (outer - first < Tile::kOuter ? static_cast<int>(outer - first) : static_cast<int>(Tile::kOuter)) -
+              static_cast<int>(first_outer())),
           whole_(vector * static_cast<int>(sizeof(T)) >= 4),
-          from_(matrix + (Tile::kDepthContiguous ? first : k_begin) * pitch_ +
-                (Tile::kDepthContiguous ? k_begin : first) * int64_t{sizeof(T)} +
-                int64_t{Copies::row(threadIdx.x, 0)} * pitch_ + Copies::byte(threadIdx.x, 0)) {}
+          from_(matrix + ((Tile::kDepthContiguous ? first : k_begin) + Copies::row(threadIdx.x, 0)) * int64_t{pitch_} +
+                (Tile::kDepthContiguous ? k_begin : first) * int64_t{sizeof(T)} + Copies::byte(threadIdx.x, 0)) {
+        for (unsigned i = 0; i < Copies::kPlaces; ++i) places_[i] = Copies::place(ptx::thread_index(), i);
+    }
 
     /// Whether copies can be made whole, or have to be put together from single elements.
     __device__ __forceinline__ bool whole() const {
@@ -86,40 +89,80 @@ class OperandSource {
         return whole_;
     }
 
-    /// To the next tile along k.
+    /// Where a copy writes, in bytes from the tile's start in shared memory.
+    __device__ __forceinline__ unsigned offset(unsigned copy) const {
+        return places_[copy % Copies::kPlaces] + Copies::distance(threadIdx.x, copy);
+    }
+
+    /// To the next tile along k, behind a whole one or one that is `depth` deep.
     __device__ __forceinline__ void advance() {
-        from_ += Tile::kDepthContiguous ? int64_t{Tile::kDepth * sizeof(T)} : Tile::kDepth * pitch_;
+        from_ += Tile::kDepthContiguous ? int64_t{Tile::kDepth * sizeof(T)} : Tile::kDepth * int64_t{pitch_};
+    }
+    __device__ __forceinline__ void advance(unsigned depth) {
+        from_ += depth * (Tile::kDepthContiguous ? int64_t{sizeof(T)} : int64_t{pitch_});
     }
 
-    /// Where a copy reads.
-    __device__ __forceinline__ const T *from(unsigned copy) const {
-        const unsigned rows = Copies::row(threadIdx.x, copy) - Copies::row(threadIdx.x, 0);
-        const unsigned bytes = Copies::byte(threadIdx.x, copy) - Copies::byte(threadIdx.x, 0);
-        return reinterpret_cast<const T *>(from_ + static_cast<int64_t>(rows) * pitch_ + bytes);
+    /// Where this thread's copies read, worked out for a tile: kept from one to the next, that would take two registers
+    /// a row. A row is one multiply-add of a pitch of 32 bits away, and spans of a row are constants away.
+    struct Addresses {
+        const std::byte *rows[Copies::kRows];
+
+        __device__ __forceinline__ const std::byte *of(unsigned copy) const {
+            return rows[copy % Copies::kRows] + bytes(copy);
+        }
+    };
+    __device__ __forceinline__ Addresses addresses() const {
+        Addresses result;
+#pragma unroll
+        for (unsigned i = 0; i < Copies::kRows; ++i) result.rows[i] = from_ + i * Copies::kStep * uint64_t{pitch_};
+        return result;
     }
 
-    /// Elements of the matrix from there to the end of the tile's row, none when 0 or less. Of k, `k_left` are left.
-    __device__ __forceinline__ int elements_left(unsigned copy, int k_left) const {
-        const int row = static_cast<int>(Copies::row(threadIdx.x, copy));
-        const int column = static_cast<int>(Copies::byte(threadIdx.x, copy) / sizeof(T));
-        const int rows_left = Tile::kDepthContiguous ? outer_left_ : k_left;
-        const int columns_left = Tile::kDepthContiguous ? k_left : outer_left_;
-        return row < rows_left ? columns_left - column : 0;
+    /// Whether the matrix has a copy's first element: in any tile, which k fills, or in the first, which it fills as
+    /// far as `depth`.
+    __device__ __forceinline__ bool has(unsigned copy) const {
+        const int at = static_cast<int>(Tile::kDepthContiguous ? rows(copy) : bytes(copy) / unsigned{sizeof(T)});
+        // Where each copy has a row of its own, and there are more than predicate registers, asking anew is cheaper
+        // than what the compiler does to remember.
+        if constexpr (Tile::kDepthContiguous && Copies::kCount > 7) return at < ptx::keep(outer_left_);
+        return at < outer_left_;
+    }
+    __device__ __forceinline__ bool has(unsigned copy, unsigned depth) const {
+        const unsigned at = Tile::kDepthContiguous ? Copies::byte(threadIdx.x, copy) / unsigned{sizeof(T)}
+                                                   : Copies::row(threadIdx.x, copy);
+        return has(copy) && at < depth;
     }
 
     /// Two halves from there, 0 where the matrix has none, for rows of halves that are aligned to nothing more.
-    __device__ __forceinline__ uint32_t pair(unsigned copy, int k_left) const {
+    __device__ __forceinline__ uint32_t pair(unsigned copy, unsigned depth) const {
         static_assert(sizeof(T) == 2);
-        const int left = elements_left(copy, k_left);
-        const T *const at = from(copy);
+        const int columns_left = Tile::kDepthContiguous
+                                     ? static_cast<int>(depth - Copies::byte(threadIdx.x, 0) / unsigned{sizeof(T)})
+                                     : outer_left_;
+        const int left = has(copy, depth) ? columns_left - static_cast<int>(bytes(copy) / sizeof(T)) : 0;
+        const T *const at = reinterpret_cast<const T *>(from_ + int64_t{rows(copy)} * pitch_ + bytes(copy));
         const uint32_t low = left > 0 ? at[0].bits : 0u;
         const uint32_t high = left > 1 ? at[1].bits : 0u;
         return low | high << 16;
     }
 
   private:
-    int64_t pitch_;
-    int outer_left_;
+    /// From this thread's first copy to another, in the matrix.
+    __device__ __forceinline__ static unsigned rows(unsigned copy) {
+        return Copies::row(threadIdx.x, copy) - Copies::row(threadIdx.x, 0);
+    }
+    __device__ __forceinline__ static unsigned bytes(unsigned copy) {
+        return Copies::byte(threadIdx.x, copy) - Copies::byte(threadIdx.x, 0);
+    }
+
+    __device__ __forceinline__ static unsigned first_outer() {
+        return Tile::kDepthContiguous ? Copies::row(threadIdx.x, 0)
+                                      : Copies::byte(threadIdx.x, 0) / unsigned{sizeof(T)};
+    }
+
+    unsigned places_[Copies::kPlaces];
+    uint32_t pitch_;
+    int outer_left_; // from this thread's first copy on
     bool whole_;
     const std::byte *from_;
 };
@@ -143,18 +186,15 @@ __device__ __forceinline__ BSource<Types> b_source(const MatmulArguments &argume
             tile.k_begin,        arguments.b_vector};
 }
 
-/// A block's steps along k: whole tiles, and a last one that may be less.
+/// A block's steps along k: a first tile that may be less, so that the main loop has none but whole ones. Where k is
+/// contiguous, the rows of a tile are then aligned to no less than those of the matrix.
 struct Steps {
     int count;
-    int last_depth;
+    unsigned first_depth;
 
     __device__ __forceinline__ Steps(const MatmulTile &tile, unsigned depth)
         : count(static_cast<int>((tile.k_end - tile.k_begin + depth - 1) / depth)),
-          last_depth(static_cast<int>(tile.k_end - tile.k_begin - int64_t{count - 1} * depth)) {}
-
-    __device__ __forceinline__ int depth(int step, unsigned whole) const {
-        return step == count - 1 ? last_depth : static_cast<int>(whole);
-    }
+          first_depth(static_cast<unsigned>(tile.k_end - tile.k_begin - int64_t{count - 1} * depth)) {}
 };
 
 /// This thread's warp, with sums of zero.
@@ -199,9 +239,24 @@ void launch_block(CudaDevice &device, const MatmulProblem &problem, int splits) 
                  kKernel);
 }
 
+/// Instructions of a warp in a turn of the main loop: those that the types make for certain, as many for a copy as the
+/// family says, and kOthers. Within a tenth or two of what eng/sass_loop.py counts.
+template <class Types>
+constexpr int step_instructions(unsigned copy_instructions) {
+    using Mma = typename Types::Mma;
+    using Warp = typename Types::Warp;
+    constexpr unsigned kOthers = 30; // counters, stages, the barrier
+    constexpr unsigned kProducts = Warp::kRowBlocks * 2 * Warp::kColumnPairs * Mma::kInstructions;
+    constexpr auto kFragment = [](bool reads_elements) { return (reads_elements ? 4 : 1) + Mma::kPrepareInstructions; };
+    constexpr unsigned kFragments = Warp::kRowBlocks * kFragment(Types::ATile::kReadsElements) +
+                                    Warp::kColumnPairs * kFragment(Types::BTile::kReadsElements);
+    constexpr unsigned kCopies = ASource<Types>::Copies::kCount + BSource<Types>::Copies::kCount;
+    return static_cast<int>(Types::kSlices * (kProducts + kFragments) + kCopies * copy_instructions + kOthers);
+}
+
 /// What the registry is told about a kernel of these types.
 template <class Types, void (*kKernel)(MatmulArguments)>
-constexpr MatmulKernel describe_kernel() {
+constexpr MatmulKernel describe_kernel(unsigned copy_instructions) {
     using T = typename Types::T;
     using Shape = typename Types::Shape;
     return {.name = kKernelName<Types>.text(),
@@ -217,7 +272,9 @@ constexpr MatmulKernel describe_kernel() {
             .threads = Shape::kThreads,
             .shared_bytes = Types::kSharedBytes,
             .alignment = Types::kCopyBytes == 16 ? 16 : static_cast<int>(sizeof(T)),
-            .launch = launch_block<Types, kKernel>};
+            .launch = launch_block<Types, kKernel>,
+            .step_instructions = step_instructions<Types>(copy_instructions),
+            .largest_row = std::numeric_limits<uint32_t>::max()}; // pitches are of 32 bits
 }
 
 } // namespace mezzo

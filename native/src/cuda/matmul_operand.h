@@ -137,7 +137,13 @@ struct TileCopies {
     static constexpr unsigned kSpans = Tile::kChunks / Tile::kPermuted;
     static constexpr unsigned kUnits = Tile::kRows * kSpans;
     static constexpr unsigned kCount = (kUnits + kStep - 1) / kStep; // copies of a thread
+
+    /// Copies of a thread until places in shared memory repeat, and until rows do.
+    static constexpr unsigned kPlaces = kStep < Tile::kPeriod ? Tile::kPeriod / kStep : 1;
+    static constexpr unsigned kSpanRows = kStep < Tile::kRows ? Tile::kRows / kStep : 1;
+    static constexpr unsigned kRows = kSpans == 1 ? kCount : kSpanRows;
     static_assert(kThreads % kNeighbours == 0);
+    static_assert(kPlaces * kStep % Tile::kPeriod == 0, "or a copy's place is no constant away from an earlier one's");
     static_assert(kSpans == 1 || Tile::kRows % kStep == 0 || kStep % Tile::kRows == 0);
 
     MEZZO_HOST_DEVICE static constexpr unsigned row(unsigned thread, unsigned copy) {
@@ -150,15 +156,19 @@ struct TileCopies {
         return span(thread, copy) * Tile::kPermuted * kChunkBytes + thread % kNeighbours * kCopyBytes;
     }
 
-    /// Bytes from the tile's start, in shared memory. Where places repeat every step, the distance from a thread's
-    /// first copy is a constant.
+    /// Bytes from the tile's start, in shared memory: a constant away from one of a thread's first kPlaces copies.
     MEZZO_HOST_DEVICE static constexpr unsigned offset(unsigned thread, unsigned copy) {
-        if constexpr (kStep % Tile::kPeriod == 0) {
-            const unsigned rows = row(thread, copy) - row(thread, 0);
-            return place(thread, 0) + rows * Tile::kRowBytes + byte(thread, copy) - byte(thread, 0);
-        } else {
-            return place(thread, copy);
-        }
+        return place(thread, copy % kPlaces) + distance(thread, copy);
+    }
+
+    /// Bytes from the tile's start to one of the first kPlaces copies, and from there to `copy`.
+    MEZZO_HOST_DEVICE static constexpr unsigned place(unsigned thread, unsigned copy) {
+        const unsigned at = byte(thread, copy);
+        return Tile::offset(row(thread, copy), at / kChunkBytes) + at % kChunkBytes;
+    }
+    MEZZO_HOST_DEVICE static constexpr unsigned distance(unsigned thread, unsigned copy) {
+        const unsigned first = copy % kPlaces;
+        return (row(thread, copy) - row(thread, first)) * Tile::kRowBytes + byte(thread, copy) - byte(thread, first);
     }
 
     /// Whether a thread has this copy: in the last round some have none.
@@ -167,11 +177,6 @@ struct TileCopies {
     }
 
   private:
-    MEZZO_HOST_DEVICE static constexpr unsigned place(unsigned thread, unsigned copy) {
-        const unsigned at = byte(thread, copy);
-        return Tile::offset(row(thread, copy), at / kChunkBytes) + at % kChunkBytes;
-    }
-
     MEZZO_HOST_DEVICE static constexpr unsigned span(unsigned thread, unsigned copy) {
         if constexpr (kSpans == 1) return 0;
         if constexpr (kStep > Tile::kRows) return thread / kNeighbours / Tile::kRows + copy * (kStep / Tile::kRows);

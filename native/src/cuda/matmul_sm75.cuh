@@ -23,18 +23,21 @@ class HeldTile {
     using Copy = std::conditional_t<kCopyBytes == 16, uint4, uint32_t>;
 
   public:
-    __device__ __forceinline__ void fetch(const Source &source, int k_left) {
+    /// Starts to read a tile, which is whole in k or, for the first, `depth` deep.
+    template <bool kWhole>
+    __device__ __forceinline__ void fetch(const Source &source, unsigned depth) {
         if (source.whole()) {
+            const typename Source::Addresses from = source.addresses();
 #pragma unroll
             for (unsigned i = 0; i < Copies::kCount; ++i) {
                 held_[i] = Copy{};
-                if (!Copies::exists(threadIdx.x, i) || source.elements_left(i, k_left) <= 0) continue;
-                held_[i] = *reinterpret_cast<const Copy *>(source.from(i));
+                if (!Copies::exists(threadIdx.x, i) || !(kWhole ? source.has(i) : source.has(i, depth))) continue;
+                held_[i] = *reinterpret_cast<const Copy *>(from.of(i));
             }
         } else if constexpr (kCopyBytes == 4) {
 #pragma unroll
             for (unsigned i = 0; i < Copies::kCount; ++i) {
-                held_[i] = Copies::exists(threadIdx.x, i) ? source.pair(i, k_left) : 0u;
+                held_[i] = Copies::exists(threadIdx.x, i) ? source.pair(i, depth) : 0u;
             }
         }
     }
@@ -64,18 +67,22 @@ __global__ void __launch_bounds__(Types::Shape::kThreads, Types::Shape::kBlocks)
     BSource<Types> b = b_source<Types>(arguments, tile);
     HeldTile<ASource<Types>, Types::kCopyBytes> held_a;
     HeldTile<BSource<Types>, Types::kCopyBytes> held_b;
-    const auto fetch = [&](int step) {
-        const int k_left = step < steps.count ? steps.depth(step, Shape::kK) : 0;
-        held_a.fetch(a, k_left);
-        held_b.fetch(b, k_left);
-        a.advance();
-        b.advance();
+    const auto fetch = [&]<bool kWhole>(std::bool_constant<kWhole>, unsigned depth) {
+        held_a.template fetch<kWhole>(a, depth);
+        held_b.template fetch<kWhole>(b, depth);
+        if constexpr (kWhole) {
+            a.advance();
+            b.advance();
+        } else {
+            a.advance(depth);
+            b.advance(depth);
+        }
     };
     const auto store = [&](std::byte *to) {
         held_a.store(to);
         held_b.store(to + Types::kBOffset);
     };
-    fetch(0);
+    fetch(std::false_type{}, steps.first_depth);
     store(shared);
     __syncthreads();
 
@@ -95,7 +102,7 @@ __global__ void __launch_bounds__(Types::Shape::kThreads, Types::Shape::kBlocks)
                 to = read;
             }
             warp.load((slice + 1) % 2, from, from + Types::kBOffset, (slice + 1) % Types::kSlices);
-            if (slice == 0) fetch(step + 1);
+            if (slice == 0 && step + 1 < steps.count) fetch(std::true_type{}, Shape::kK);
             warp.multiply(slice % 2);
         }
     }
@@ -105,7 +112,7 @@ __global__ void __launch_bounds__(Types::Shape::kThreads, Types::Shape::kBlocks)
 template <Layout kLayout, class Shape, unsigned kCopyBytes>
 constexpr MatmulKernel sm75_kernel() {
     using Types = BlockTypes<TuringMma, kLayout, Shape, kCopyBytes>;
-    return describe_kernel<Types, matmul_sm75_kernel<Types>>();
+    return describe_kernel<Types, matmul_sm75_kernel<Types>>(5); // as of sm80, and zeros and a store
 }
 
 /// The kernels of one layout.

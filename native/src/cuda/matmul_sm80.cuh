@@ -19,53 +19,53 @@
 
 namespace mezzo {
 
-/// Starts to copy a tile, of which k goes `k_left` far, and zeros where the matrix ends.
-template <unsigned kCopyBytes, class Source>
-__device__ __forceinline__ void copy_async(std::byte *to, const Source &source, int k_left) {
+/// Starts to copy a tile, with zeros where the matrix ends. It is whole in k or, for the first, `depth` deep.
+template <unsigned kCopyBytes, bool kWhole, bool kPairs, class Source>
+__device__ __forceinline__ void copy_async(std::byte *to, const Source &source, unsigned depth) {
     using Copies = typename Source::Copies;
-    if (source.whole()) {
+    if (!kPairs || source.whole()) {
+        const typename Source::Addresses from = source.addresses();
 #pragma unroll
         for (unsigned i = 0; i < Copies::kCount; ++i) {
             if (!Copies::exists(threadIdx.x, i)) continue;
-            ptx::cp_async<kCopyBytes>(to + Copies::offset(threadIdx.x, i), source.from(i),
-                                      source.elements_left(i, k_left) > 0);
+            ptx::cp_async<kCopyBytes>(to + source.offset(i), from.of(i), kWhole ? source.has(i) : source.has(i, depth));
         }
-    } else if constexpr (kCopyBytes == 4 && sizeof(typename Source::T) == 2) {
+    } else if constexpr (kPairs) {
 #pragma unroll 4
         for (unsigned i = 0; i < Copies::kCount; ++i) {
             if (!Copies::exists(threadIdx.x, i)) continue;
-            *reinterpret_cast<uint32_t *>(to + Copies::offset(threadIdx.x, i)) = source.pair(i, k_left);
+            *reinterpret_cast<uint32_t *>(to + Copies::offset(threadIdx.x, i)) = source.pair(i, depth);
         }
     }
 }
 
-template <class Types>
-__global__ void __launch_bounds__(Types::Shape::kThreads, Types::Shape::kBlocks)
-    matmul_sm80_kernel(MatmulArguments arguments) {
-#if MEZZO_CUDA_FROM(800)
+/// A block's products. When kPairs, operands may have rows that are copied half by half.
+template <class Types, bool kPairs>
+__device__ __forceinline__ void multiply_tiles(typename Types::Warp &warp, ASource<Types> &a, BSource<Types> &b,
+                                               const Steps &steps, std::byte *shared) {
     using Shape = typename Types::Shape;
     constexpr int kAhead = Shape::kStages - 1; // tiles on their way
-    MEZZO_DYNAMIC_SHARED(std::byte, shared);
-
-    const MatmulTile tile = tile_of_block(arguments, blockIdx.x);
-    const Steps steps(tile, Shape::kK);
-    ASource<Types> a = a_source<Types>(arguments, tile);
-    BSource<Types> b = b_source<Types>(arguments, tile);
-    const auto copy = [&](int step, std::byte *to) {
-        if (step < steps.count) {
-            const int k_left = steps.depth(step, Shape::kK);
-            copy_async<Types::kCopyBytes>(to, a, k_left);
-            copy_async<Types::kCopyBytes>(to + Types::kBOffset, b, k_left);
+    const auto copy_tile = [&]<bool kWhole>(std::bool_constant<kWhole>, std::byte *to, unsigned depth) {
+        copy_async<Types::kCopyBytes, kWhole, kPairs>(to, a, depth);
+        copy_async<Types::kCopyBytes, kWhole, kPairs>(to + Types::kBOffset, b, depth);
+        if constexpr (kWhole) {
             a.advance();
             b.advance();
+        } else {
+            a.advance(depth);
+            b.advance(depth);
         }
+    };
+    const auto copy = [&](int step, std::byte *to) {
+        if (step < steps.count) copy_tile(std::true_type{}, to, Shape::kK);
         ptx::cp_async_commit(); // an empty group where there is no tile, so that waits count alike
     };
-    for (int step = 0; step < kAhead; ++step) copy(step, shared + static_cast<unsigned>(step) * Types::kStageBytes);
+    copy_tile(std::false_type{}, shared, steps.first_depth);
+    ptx::cp_async_commit();
+    for (int step = 1; step < kAhead; ++step) copy(step, shared + static_cast<unsigned>(step) * Types::kStageBytes);
     ptx::cp_async_wait<kAhead - 1>();
     __syncthreads();
 
-    typename Types::Warp warp = make_warp<Types>();
     unsigned reading = 0;
     unsigned writing = kAhead;
     const std::byte *from = shared;
@@ -88,6 +88,25 @@ __global__ void __launch_bounds__(Types::Shape::kThreads, Types::Shape::kBlocks)
             warp.multiply(slice % 2);
         }
     }
+}
+
+template <class Types>
+__global__ void __launch_bounds__(Types::Shape::kThreads, Types::Shape::kBlocks)
+    matmul_sm80_kernel(MatmulArguments arguments) {
+#if MEZZO_CUDA_FROM(800)
+    MEZZO_DYNAMIC_SHARED(std::byte, shared);
+
+    const MatmulTile tile = tile_of_block(arguments, blockIdx.x);
+    const Steps steps(tile, Types::Shape::kK);
+    ASource<Types> a = a_source<Types>(arguments, tile);
+    BSource<Types> b = b_source<Types>(arguments, tile);
+    typename Types::Warp warp = make_warp<Types>();
+    // Loops of their own: what single halves need would cost the loop of words registers and branches.
+    if (a.whole() && b.whole()) {
+        multiply_tiles<Types, false>(warp, a, b, steps, shared);
+    } else if constexpr (Types::kCopyBytes == 4 && sizeof(typename Types::T) == 2) {
+        multiply_tiles<Types, true>(warp, a, b, steps, shared);
+    }
     finish_tile<Types>(arguments, warp, shared);
 #endif
 }
@@ -95,7 +114,7 @@ __global__ void __launch_bounds__(Types::Shape::kThreads, Types::Shape::kBlocks)
 template <class Mma, Layout kLayout, class Shape, unsigned kCopyBytes>
 constexpr MatmulKernel sm80_kernel() {
     using Types = BlockTypes<Mma, kLayout, Shape, kCopyBytes>;
-    return describe_kernel<Types, matmul_sm80_kernel<Types>>();
+    return describe_kernel<Types, matmul_sm80_kernel<Types>>(3); // the copy, its address, whether there is one
 }
 
 /// The kernels of halves in one layout.

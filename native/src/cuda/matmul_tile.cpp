@@ -48,6 +48,10 @@ int matmul_alignment(const MatmulProblem &p) {
                                      rows_alignment(p.b, p.b_transposed ? p.k : p.n, p.b_batch_stride, element)));
 }
 
+int64_t matmul_row(const MatmulProblem &p) {
+    return std::max(p.a_transposed ? p.m : p.k, p.b_transposed ? p.k : p.n) * dtype_size(p.dtype);
+}
+
 EpilogueTensor epilogue_tensor(const TensorData &tensor, mezzo_dtype dtype, int64_t row, int64_t batch_stride) {
     if (!tensor) return {};
     const int64_t element = dtype_size(tensor.dtype);

@@ -4,8 +4,8 @@
 //
 //   Element, kDepth    of a and b; of a slice: 16 halves or 8 f32, two chunks of a row either way
 //   kName, kOldestArch of the family: what its kernels are called by and run on
-//   prepare            what a fragment's registers go through after they were read
-//   multiply           d += a b for 16 rows, 8 columns and a slice's depth, accumulated in f32
+//   prepare            what a fragment's registers go through after they were read, kPrepareInstructions for all four
+//   multiply           d += a b for 16 rows, 8 columns and a slice's depth, accumulated in f32, by kInstructions
 //
 // Fragments as the PTX manual lays them out, lane = 4 g + t: a[0] holds row g and elements (2t, 2t + 1) of the first
 // half of the depth, a[1] row g + 8, a[2] and a[3] the same of the second half; b[0] and b[1] column g and the two
@@ -38,6 +38,8 @@ struct HalfMma {
     static constexpr unsigned kDepth = 16;
     static constexpr const char *kName = std::is_same_v<T, Half> ? "sm80_f16" : "sm80_bf16";
     static constexpr int kOldestArch = 80;
+    static constexpr unsigned kInstructions = 1;
+    static constexpr unsigned kPrepareInstructions = 0;
 
     __device__ __forceinline__ static void prepare(uint32_t &) {}
     __device__ __forceinline__ static void multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
@@ -51,6 +53,8 @@ struct TuringMma {
     static constexpr unsigned kDepth = 16;
     static constexpr const char *kName = "sm75_f16";
     static constexpr int kOldestArch = 75;
+    static constexpr unsigned kInstructions = 2;
+    static constexpr unsigned kPrepareInstructions = 0;
 
     __device__ __forceinline__ static void prepare(uint32_t &) {}
     __device__ __forceinline__ static void multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
@@ -65,6 +69,8 @@ struct Tf32Mma {
     static constexpr unsigned kDepth = 8;
     static constexpr const char *kName = "sm80_tf32";
     static constexpr int kOldestArch = 80;
+    static constexpr unsigned kInstructions = 1;
+    static constexpr unsigned kPrepareInstructions = 8; // a conversion is two
 
     __device__ __forceinline__ static void prepare(uint32_t &element) {
         element = ptx::to_tf32(std::bit_cast<float>(element));

@@ -275,6 +275,21 @@ __device__ __forceinline__ unsigned block_index() {
     return index;
 }
 
+/// `value`, of which the compiler knows nothing afterwards: neither its range nor how to compute it again.
+template <class T>
+__device__ __forceinline__ T keep(T value) {
+    static_assert(sizeof(T) == 4);
+    asm volatile("" : "+r"(value));
+    return value;
+}
+
+/// threadIdx.x, read for good: what is computed from it is kept, where it would else be computed again in a loop.
+__device__ __forceinline__ unsigned thread_index() {
+    unsigned index;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(index));
+    return index;
+}
+
 } // namespace mezzo::ptx
 
 #endif

@@ -222,6 +222,51 @@ TEST(MatmulChoice, ThinMatrices_HaveKernelsOfTheirOwn) {
     }
 }
 
+TEST(MatmulChoice, RowsOfFourGigabytes_AreNotForTensorCores) {
+    constexpr int64_t kHalves = int64_t{1} << 31;
+    for (const bool a_is_long : {false, true}) {
+        MatmulProblem problem =
+            a_is_long ? problem_of(MEZZO_DTYPE_F16, kHalves, 8, 8) : problem_of(MEZZO_DTYPE_F16, 8, kHalves, 8);
+        problem.a_transposed = true; // both have rows of m or n
+        EXPECT_EQ(matmul_row(problem), 2 * kHalves);
+        for (const MatmulKernel *kernel : matmul_kernels()) {
+            if (kernel->unit != MatmulUnit::kTensorCore) continue;
+            EXPECT_FALSE(can_run(*kernel, problem, kHopper)) << kernel->name;
+        }
+        EXPECT_EQ(choose(problem, kHopper).kernel->unit, MatmulUnit::kFma);
+        (a_is_long ? problem.m : problem.n) -= 8;
+        EXPECT_EQ(choose(problem, kHopper).kernel->unit, MatmulUnit::kTensorCore);
+    }
+}
+
+TEST(MatmulChoice, InstructionsToIssue_Count) {
+    MatmulProblem problem = problem_of(MEZZO_DTYPE_F16, 20000, 150, 150);
+    problem.b_transposed = true;
+    const MatmulKernel &chosen = *choose(problem, kHopper).kernel;
+    EXPECT_GT(chosen.step_instructions, 0);
+    MatmulKernel slow = chosen;
+    slow.name = "a";
+    slow.step_instructions *= 10;
+    MatmulKernel fast = chosen;
+    fast.name = "b";
+    EXPECT_STREQ(choose_matmul(problem, kHopper, std::array<const MatmulKernel *, 2>{&slow, &fast}).kernel->name, "b");
+}
+
+TEST(MatmulChoice, RowsOf150Halves_AreCopiedInWords) {
+    MatmulProblem forward = problem_of(MEZZO_DTYPE_F16, 20000, 150, 150);
+    forward.b_transposed = true;
+    MatmulProblem weight_gradient = problem_of(MEZZO_DTYPE_F16, 150, 150, 20000);
+    weight_gradient.a_transposed = true;
+    const MatmulProblem input_gradient = problem_of(MEZZO_DTYPE_F16, 20000, 150, 150);
+    for (const MatmulProblem &problem : {forward, input_gradient, weight_gradient}) {
+        for (const CudaMachine &machine : {kAmpere, kHopper}) {
+            const MatmulChoice choice = choose(problem, machine);
+            EXPECT_TRUE(is_named(choice, "sm80_f16") && is_named(choice, "_words")) << choice.kernel->name;
+            EXPECT_EQ(choice.splits > 1, problem.a_transposed) << choice.kernel->name;
+        }
+    }
+}
+
 TEST(MatmulChoice, Alignment_IsThatOfTheWorstRow) {
     EXPECT_EQ(matmul_alignment(problem_of(MEZZO_DTYPE_F16, 8, 8, 8)), 16);
     EXPECT_EQ(matmul_alignment(problem_of(MEZZO_DTYPE_F16, 8, 8, 8, 1)), 2);

@@ -146,4 +146,13 @@ inline unsigned block_index() {
     return blockIdx.x;
 }
 
+template <class T>
+T keep(T value) {
+    return value;
+}
+
+inline unsigned thread_index() {
+    return threadIdx.x;
+}
+
 } // namespace mezzo::ptx
