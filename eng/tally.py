@@ -82,7 +82,7 @@ def main(arguments):
         file, status = argument.rsplit("=", 1)
         counted, failed = count(results_of(pathlib.Path(file), int(status)))
         total += counted
-        print(f"{pathlib.Path(file).stem:<17}{summary(counted)}")
+        print(f"{pathlib.Path(file).stem:<22}{summary(counted)}")
         for name in failed:
             print(f"  failed: {name}")
     print(summary(total))
