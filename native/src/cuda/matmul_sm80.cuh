@@ -117,6 +117,10 @@ constexpr MatmulKernel sm80_kernel() {
     return describe_kernel<Types, matmul_sm80_kernel<Types>>(3); // the copy, its address, whether there is one
 }
 
+/// Blocks of the narrow kernel of words. The other layouts would spill a few of the 168 registers that three leave.
+template <Layout kLayout>
+inline constexpr unsigned kNarrowWordsBlocks = kLayout == Layout::kNt ? 3 : 2;
+
 /// The kernels of halves in one layout.
 template <class T, Layout kLayout>
 inline constexpr std::array kSm80Kernels{
@@ -125,7 +129,7 @@ inline constexpr std::array kSm80Kernels{
     sm80_kernel<HalfMma<T>, kLayout, BlockShape<128, 128, 32, 2, 2, 3, 2>, 16>(),
     sm80_kernel<HalfMma<T>, kLayout, BlockShape<128, 128, 32, 2, 2, 3, 2>, 4>(),
     sm80_kernel<HalfMma<T>, kLayout, BlockShape<64, 160, 32, 2, 2, 3, 3>, 16>(),
-    sm80_kernel<HalfMma<T>, kLayout, BlockShape<64, 160, 32, 2, 2, 3, 2>, 4>(),
+    sm80_kernel<HalfMma<T>, kLayout, BlockShape<64, 160, 32, 2, 2, 3, kNarrowWordsBlocks<kLayout>>, 4>(),
     sm80_kernel<HalfMma<T>, kLayout, BlockShape<64, 64, 64, 2, 2, 3, 4>, 16>(),
     sm80_kernel<HalfMma<T>, kLayout, BlockShape<64, 64, 64, 2, 2, 3, 4>, 4>(),
 };
