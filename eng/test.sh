@@ -44,6 +44,10 @@ say "Tests: native on the simulated CUDA device, MEZZO_SIM_SEED=$MEZZO_SIM_SEED"
 suite_of native-cuda.xml env MEZZO_TEST_DEVICE=cuda:0 build/cuda-sim/mezzo_native_tests --gtest_brief=1 \
     --gtest_filter='-*OnCpu.*' --gtest_output="xml:$results_dir/native-cuda.xml"
 
+say "Tests: native on a simulated device without what came after Turing, MEZZO_SIM_SEED=$MEZZO_SIM_SEED"
+suite_of native-cuda-sm75.xml env MEZZO_TEST_DEVICE=cuda:0 MEZZO_SIM_ARCH=7.5 build/cuda-sim/mezzo_native_tests \
+    --gtest_brief=1 --gtest_filter='-*OnCpu.*' --gtest_output="xml:$results_dir/native-cuda-sm75.xml"
+
 for project in Mezzo.Tests Mezzo.Cli.Tests; do
     say "Tests: $project on the simulated CUDA device, MEZZO_SIM_SEED=$MEZZO_SIM_SEED"
     suite_of "$project-cuda.trx" env MEZZO_TEST_DEVICE=cuda:0 MEZZO_LIBRARY="$PWD/build/cuda-sim/libmezzo.so" \
