@@ -26,6 +26,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import attrgetter
 
+from cuobjdump import demangle, find_cuobjdump, lines_of
+
 
 @dataclass
 class Kernel:
@@ -43,14 +45,6 @@ class Kernel:
         return int(re.sub(r"\D", "", self.arch))
 
 
-def lines_of(*command):
-    """The lines that a program prints, one after the other: a library's disassembly does not fit in memory."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as process:
-        yield from process.stdout
-    if process.returncode != 0:
-        raise subprocess.CalledProcessError(process.returncode, command)
-
-
 def read_kernels(cuobjdump, file):
     kernels = []
     arch = symbol = None
@@ -63,13 +57,6 @@ def read_kernels(cuobjdump, file):
             figures = dict(figure.split(":") for figure in line.split())
             kernels.append(Kernel(symbol, arch, *(int(figures[key]) for key in ("REG", "SHARED", "STACK", "LOCAL"))))
     return kernels
-
-
-def name_kernels(kernels):
-    symbols = "\n".join(kernel.symbol for kernel in kernels)
-    answer = subprocess.run(["c++filt", "--no-params"], input=symbols, stdout=subprocess.PIPE, text=True, check=True)
-    for kernel, name in zip(kernels, answer.stdout.split("\n")):
-        kernel.name = name.replace("(anonymous namespace)::", "")
 
 
 def read_ptx(cuobjdump, file):
@@ -168,7 +155,8 @@ def check(cuobjdump, file, options):
     kernels = read_kernels(cuobjdump, file)
     if not kernels:
         return [f"{file} has no kernel in the machine code of a GPU"]
-    name_kernels(kernels)
+    for kernel, name in zip(kernels, demangle(kernel.symbol for kernel in kernels)):
+        kernel.name = name
 
     demands = list(demanded_instructions(kernels, options))
     if demands:
@@ -203,11 +191,6 @@ def shipped_code(file):
                  for other in ("-virtual", "-real"))
 
 
-def find_toolkit():
-    script = pathlib.Path(__file__).parent / "cuda-toolkit.sh"
-    return subprocess.run([script], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
-
-
 def main():
     parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
     parser.add_argument("files", nargs="+", metavar="FILE")
@@ -221,7 +204,7 @@ def main():
     options = parser.parse_args()
 
     try:
-        cuobjdump = f"{options.toolkit or find_toolkit()}/bin/cuobjdump"
+        cuobjdump = find_cuobjdump(options.toolkit)
         faults = [fault for file in options.files for fault in check(cuobjdump, file, options)]
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
         sys.exit(f"cuda_resources.py: {error}")

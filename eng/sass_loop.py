@@ -19,6 +19,8 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 
+from cuobjdump import demangle, find_cuobjdump, lines_of
+
 # Kinds and how their instructions begin; the first that fits. What fits none is "other".
 KINDS = {
     "mma": r"HMMA|HGMMA|IMMA|DMMA",
@@ -77,10 +79,8 @@ def read_kernels(lines):
             kernels.append(Kernel(arch, found[1]))
         elif found := re.match(r"\s+/\*([0-9a-f]{4,})\*/\s+(?:\{\s*)?(@!?U?P\w+\s+)?([A-Z].*?)\s*;", line):
             kernels[-1].code.append(Instruction(int(found[1], 16), (found[2] or "").strip(), found[3]))
-    answer = subprocess.run(["c++filt", "--no-params"], input="\n".join(kernel.symbol for kernel in kernels),
-                            stdout=subprocess.PIPE, text=True, check=True)
-    for kernel, name in zip(kernels, answer.stdout.split("\n")):
-        kernel.name = re.sub(r"^void |mezzo::|\(anonymous namespace\)::|\((?:unsigned int|int)\)|(?<=\d)u\b", "", name)
+    for kernel, name in zip(kernels, demangle(kernel.symbol for kernel in kernels)):
+        kernel.name = re.sub(r"^void |mezzo::|\((?:unsigned int|int)\)|(?<=\d)u\b", "", name)
     return kernels
 
 
@@ -125,17 +125,10 @@ def turn_of(code, first, last):
     return turn[::-1]
 
 
-def lines_of(file, options):
-    path = pathlib.Path(file)
-    if path.suffix == ".sass":
-        return path.read_text().splitlines()
-    return subprocess.run([f"{options.toolkit or find_toolkit()}/bin/cuobjdump", "-sass", file],
-                          stdout=subprocess.PIPE, text=True, errors="replace", check=True).stdout.splitlines()
-
-
-def find_toolkit():
-    script = pathlib.Path(__file__).parent / "cuda-toolkit.sh"
-    return subprocess.run([script], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
+def disassembly_of(file, toolkit):
+    if pathlib.Path(file).suffix == ".sass":
+        return pathlib.Path(file).read_text().splitlines()
+    return lines_of(find_cuobjdump(toolkit), "-sass", file)
 
 
 def main():
@@ -151,7 +144,7 @@ def main():
     print(*(f"{column:>{width}}" for column, width in zip(columns, widths)), " arch   kernel")
     try:
         for file in options.files:
-            for kernel in read_kernels(lines_of(file, options)):
+            for kernel in read_kernels(disassembly_of(file, options.toolkit)):
                 loop = main_loop(kernel.code) if re.search(options.kernel, kernel.name) else None
                 if loop is None:
                     continue

@@ -82,12 +82,12 @@ internal sealed class GradientCheck(Device device)
     /// <param name="parameters">The optimizer's.</param>
     public void Complete(IReadOnlyList<Parameter> parameters)
     {
-        bool wasOpen = IsOpen;
-        var missing = parameters.Where(parameter => parameter.Grad is not null && !parameter.IsGradCheckedBy(this)).ToArray();
-        if (!wasOpen || _isStale)
+        var present = WithGradient(parameters);
+        var missing = Array.FindAll(present, parameter => !parameter.IsGradCheckedBy(this)); // finds changes in place too
+        if (!IsOpen || _isStale)
         {
             Clear();
-            missing = [.. parameters.Where(parameter => parameter.Grad is not null)];
+            missing = present;
         }
 
         Close();
@@ -99,10 +99,13 @@ internal sealed class GradientCheck(Device device)
     {
         Close();
         Clear();
-        var present = parameters.Where(parameter => parameter.Grad is not null).ToArray();
+        var present = WithGradient(parameters);
         Read(present, scale.Handle, desc: null);
         Array.ForEach(present, parameter => parameter.Grad!.MarkChanged());
     }
+
+    private static Parameter[] WithGradient(IReadOnlyList<Parameter> parameters) =>
+        [.. parameters.Where(parameter => parameter.Grad is not null)];
 
     /// <summary>Sets what was found to 0, and with each launch of what is being captured, which a round outside of it does not outlive.</summary>
     private void Clear()

@@ -113,7 +113,7 @@ public partial class Tensor
     internal bool IsGradCheckedBy(GradientCheck check) => _leafGradient?.IsCheckedBy(check) ?? false;
 
     /// <summary>Lets a check be told of what happens to the gradient of a leaf.</summary>
-    internal void WatchGrad(GradientCheck check) => (_leafGradient ??= new GradientSlot(this, isLeaf: true)).Watch(check);
+    internal void WatchGrad(GradientCheck check) => LeafSlot.Watch(check);
 
     /// <summary>Notes the op that made the tensor.</summary>
     internal void Record(Operation producer) => Producer = producer;
@@ -127,9 +127,11 @@ public partial class Tensor
         }
     }
 
+    private GradientSlot LeafSlot => _leafGradient ??= new GradientSlot(this, isLeaf: true);
+
     private GradientSlot LeafGradient()
     {
         CaptureTrace.Current?.WriteGradient(this);
-        return _leafGradient ??= new GradientSlot(this, isLeaf: true);
+        return LeafSlot;
     }
 }

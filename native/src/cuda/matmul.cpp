@@ -88,7 +88,7 @@ int64_t resident_blocks(const MatmulKernel &kernel, const CudaMachine &machine) 
 /// Bytes that the epilogue of one element reads and writes.
 int64_t epilogue_bytes(const MatmulProblem &problem) {
     int64_t bytes = dtype_size(problem.out.dtype);
-    if (problem.epilogue.accumulate) bytes += dtype_size(problem.out.dtype);
+    if (problem.epilogue.add != 0) bytes += dtype_size(problem.out.dtype);
     if (problem.epilogue.mask) bytes += dtype_size(problem.epilogue.mask.dtype);
     return bytes;
 }

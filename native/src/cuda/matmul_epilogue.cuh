@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What kernels of matrix products do with their accumulators: bias, ReLU, mask, accumulation, the check for Inf and
+// What kernels of matrix products do with their accumulators: bias, ReLU, mask, scaled add, the check for Inf and
 // NaN, the sums of columns, one rounding, the store. Shared by all kernels, whatever their fragments look like.
 //
 // The unit is a quad: four adjacent elements of a row, from a column that is a multiple of 4. A warp that takes
@@ -167,10 +167,11 @@ class EpilogueThread {
             MEZZO_UNROLL
             for (int i = 0; i < kQuad; ++i) x[i] = other[i] <= 0 ? Sum{0} : x[i];
         }
-        if (a_.accumulate) {
+        if (a_.add != 0) {
+            const auto add = static_cast<Sum>(a_.add);
             load_quad<T>(other, a_.out, out_ + element, count);
             MEZZO_UNROLL
-            for (int i = 0; i < kQuad; ++i) x[i] += other[i];
+            for (int i = 0; i < kQuad; ++i) x[i] += add * other[i];
         }
         store(x, out_ + element, count);
         if (a_.found_inf != nullptr) {

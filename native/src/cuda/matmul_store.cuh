@@ -178,9 +178,10 @@ class TileEpilogue {
                 each([&](Sum &value, int u, int i) { value = other[u].widened(i) <= 0 ? Sum{0} : value; });
             });
         }
-        if (epilogue_.accumulate) {
+        if (epilogue_.add != 0) {
+            const auto add = static_cast<Sum>(epilogue_.add);
             with_quads<kVector, kUnroll>(epilogue_.out, out_ + element, left, step, [&](const auto &other) {
-                each([&](Sum &value, int u, int i) { value += other[u].widened(i); });
+                each([&](Sum &value, int u, int i) { value += add * other[u].widened(i); });
             });
         }
         if (is_half<T> && epilogue_.out.wide) {

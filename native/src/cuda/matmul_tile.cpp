@@ -89,7 +89,7 @@ MatmulArguments tile_arguments(const MatmulProblem &p, int splits, const TileSha
                          .out_batch_stride = p.out_batch_stride,
                          .mask_batch_stride = mask_stride,
                          .relu = p.epilogue.relu,
-                         .accumulate = p.epilogue.accumulate,
+                         .add = p.epilogue.add,
                          .found_inf = p.epilogue.found_inf}};
 }
 

@@ -56,7 +56,7 @@ internal sealed class CaptureStatusTests : CaptureFixture
                 study.Optimizer.LearningRate = step == 15 ? 0.002 : study.Optimizer.LearningRate;
                 return (study.X, study.Target);
             });
-            var history = trainer.Run(study.Loss, batches, every is null ? null : new Told(told));
+            var history = trainer.Run(study.Loss, batches, every is null ? null : new SynchronousProgress(told.Add));
             Assert.That(every is null ? history.Steps : told, Is.EqualTo(history.Steps));
             Assert.That(trainer.Step(study.Loss).Step, Is.EqualTo(30));
             return Result(history.Steps, study, trainer);
@@ -73,7 +73,7 @@ internal sealed class CaptureStatusTests : CaptureFixture
         using var trainer = study.Trainer(new TrainerOptions { Capture = CaptureMode.On, ReadEvery = 8 });
         var told = new List<StepResult>();
         IEnumerable<(Tensor, Tensor)> batches = Enumerable.Range(0, 12).Select(step => step < 11 ? (study.X, study.Target) : throw new InvalidDataException());
-        Assert.That(() => trainer.Run(study.Loss, batches, new Told(told)), Throws.TypeOf<InvalidDataException>());
+        Assert.That(() => trainer.Run(study.Loss, batches, new SynchronousProgress(told.Add)), Throws.TypeOf<InvalidDataException>());
         Assert.That(told.Select(result => result.Step), Is.EqualTo(Enumerable.Range(0, 11)));
     }
 
@@ -246,10 +246,5 @@ internal sealed class CaptureStatusTests : CaptureFixture
             () => Graph.Capture(() => trainer.Step(study.Loss)),
             Throws.TypeOf<MezzoException>().With.Property(nameof(MezzoException.Status)).EqualTo(MezzoStatus.CaptureInvalid));
         Assert.That(() => trainer.Step(study.Loss), Throws.Nothing);
-    }
-
-    private sealed class Told(List<StepResult> results) : IProgress<StepResult>
-    {
-        public void Report(StepResult value) => results.Add(value);
     }
 }

@@ -126,9 +126,4 @@ internal sealed class TrainerTests : TensorFixture
         Assert.That(Device.Default.Memory.CurrentBytes, Is.EqualTo(before.CurrentBytes));
         Assert.That(Autocast.Current, Is.Null);
     }
-
-    private sealed class SynchronousProgress(Action<StepResult> report) : IProgress<StepResult>
-    {
-        public void Report(StepResult value) => report(value);
-    }
 }

@@ -29,7 +29,7 @@ struct Options {
     bool bias = false;
     bool relu = false;
     bool mask = false;
-    bool accumulate = false;
+    double add = 0;
     bool column_sum = false;
     bool accumulate_sum = false;
     bool wide_out = false;    // f32 beside a half
@@ -40,7 +40,7 @@ struct Options {
 constexpr Options kAll{.bias = true,
                        .relu = true,
                        .mask = true,
-                       .accumulate = true,
+                       .add = -0.75,
                        .column_sum = true,
                        .accumulate_sum = true,
                        .found_inf = true};
@@ -77,9 +77,8 @@ std::ostream &operator<<(std::ostream &out, const Case &c) {
     const Options &o = c.options;
     return out << c.m << "x" << c.n << "x" << c.k << " batch " << c.batch << " splits " << c.splits << " shared "
                << c.b_shared << " misaligned " << c.misalignment << " bias " << o.bias << " relu " << o.relu << " mask "
-               << o.mask << " accumulate " << o.accumulate << " sum " << o.column_sum << o.accumulate_sum << " wide "
-               << o.wide_out << o.wide_others << " found_inf " << o.found_inf << " planted "
-               << static_cast<int>(c.planted);
+               << o.mask << " add " << o.add << " sum " << o.column_sum << o.accumulate_sum << " wide " << o.wide_out
+               << o.wide_others << " found_inf " << o.found_inf << " planted " << static_cast<int>(c.planted);
 }
 
 /// The tensors of a case and what must come of them.
@@ -124,7 +123,7 @@ class Product {
                 .epilogue = {.bias = o.bias ? bias_.data() : TensorData(),
                              .relu = o.relu,
                              .mask = o.mask ? mask_.data() : TensorData(),
-                             .accumulate = o.accumulate,
+                             .add = o.add,
                              .column_sum = {.out = o.column_sum ? column_sum_.data() : TensorData(),
                                             .accumulate = o.accumulate_sum,
                                             .found_inf = flag(found_inf_in_sum_)},
@@ -233,7 +232,7 @@ class Product {
             for (size_t i = 0; i < product.values.size(); ++i) {
                 const size_t at = static_cast<size_t>(member) * product.values.size() + i;
                 const double bias = o.bias ? bias_values_[i % static_cast<size_t>(case_.n)] : 0;
-                const double added = o.accumulate ? before_[at] : 0;
+                const double added = o.add != 0 ? o.add * before_[at] : 0;
                 double value = product.values[i] + bias;
                 if (o.relu) value = relu(value);
                 if (o.mask && mask_values_[at] <= 0) value = 0;
@@ -379,9 +378,10 @@ TEST_P(MatmulKernels, EachShape_MatchesOracle) {
 }
 
 TEST_P(MatmulKernels, EachOption_MatchesOracle) {
-    for (const Options &options : {Options{.bias = true}, Options{.relu = true}, Options{.bias = true, .relu = true},
-                                   Options{.mask = true}, Options{.accumulate = true}, Options{.column_sum = true},
-                                   Options{.found_inf = true}, Options{.column_sum = true, .accumulate_sum = true}}) {
+    for (const Options &options :
+         {Options{.bias = true}, Options{.relu = true}, Options{.bias = true, .relu = true}, Options{.mask = true},
+          Options{.add = 1}, Options{.add = 0.375}, Options{.column_sum = true}, Options{.found_inf = true},
+          Options{.column_sum = true, .accumulate_sum = true}}) {
         check({.m = part_m(), .n = part_n(), .k = k(), .options = options});
     }
     check({.m = more_m(), .n = more_n(), .k = k(), .options = kAll});
@@ -438,7 +438,7 @@ TEST_P(MatmulKernels, WideGradients_AreLookedAtToTheLast) {
                           Case{.m = more_m(), .n = n, .k = k, .splits = 3, .planted = Planted::kNaN},
                           Case{.m = 9, .n = 13, .k = k, .splits = 3, .planted = Planted::kOverflow}}) {
         Case gradient = c;
-        gradient.options = {.accumulate = true, .wide_out = true, .found_inf = true};
+        gradient.options = {.add = 1, .wide_out = true, .found_inf = true};
         check(gradient);
     }
 }

@@ -2,42 +2,28 @@
 #include "support/every_device.h"
 
 #include "core/convert.h"
+#include "support/environment.h"
 #include "support/oracle.h"
 #include "support/status.h"
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
-#include <optional>
 #include <string>
 
 namespace mezzo::testing {
 namespace {
 
-constexpr const char *kVariable = "MEZZO_TEST_DEVICE";
-
 /// Makes a device the one of the tests, and goes back with its scope.
 class DeviceScope {
   public:
-    explicit DeviceScope(mezzo_device device) {
-        if (const char *text = std::getenv(kVariable)) previous_ = text;
-        setenv(kVariable, device_name_of(device).c_str(), 1);
+    explicit DeviceScope(mezzo_device device) : variable_("MEZZO_TEST_DEVICE", device_name_of(device)) {
         EXPECT_EQ(test_device().type, device.type);
         EXPECT_EQ(test_device().index, device.index);
     }
-    ~DeviceScope() {
-        if (previous_) {
-            setenv(kVariable, previous_->c_str(), 1);
-        } else {
-            unsetenv(kVariable);
-        }
-    }
-    DeviceScope(const DeviceScope &) = delete;
-    DeviceScope &operator=(const DeviceScope &) = delete;
 
   private:
-    std::optional<std::string> previous_;
+    VariableScope variable_;
 };
 
 std::vector<mezzo_device> devices_beside_the_cpu() {

@@ -3,37 +3,15 @@
 
 #include "support/machine.h"
 
+#include "support/environment.h"
 #include "support/status.h"
 
 #include <cstdio>
 #include <cstdlib>
-#include <optional>
 #include <string>
 
 namespace mezzo::testing {
 namespace {
-
-/// A variable of the environment, which is what it was at the end of the scope.
-class VariableScope {
-  public:
-    VariableScope(const char *name, const std::string &value) : name_(name) {
-        if (const char *text = std::getenv(name)) previous_ = text;
-        setenv(name, value.c_str(), 1);
-    }
-    ~VariableScope() {
-        if (previous_) {
-            setenv(name_, previous_->c_str(), 1);
-        } else {
-            unsetenv(name_);
-        }
-    }
-    VariableScope(const VariableScope &) = delete;
-    VariableScope &operator=(const VariableScope &) = delete;
-
-  private:
-    const char *name_;
-    std::optional<std::string> previous_;
-};
 
 /// Prints the failures of the running test, which GoogleTest keeps to itself in a process of a death test.
 bool print_failures() {
