@@ -13,6 +13,7 @@ import unittest
 from unittest import mock
 
 import gpu
+import gpu_commands
 import gpu_report
 
 
@@ -149,11 +150,11 @@ class Logs(unittest.TestCase):
     LOG = "[ RUN      ] A.B\n[       OK ] A.B (3 ms)\n[ RUN      ] C.D/0\n[  FAILED  ] C.D/0, where GetParam() = 2 (1 ms)\n[ RUN      ] E.F\n"
 
     def test_tests_that_ended_are_counted_where_the_run_broke_off(self):
-        self.assertEqual(gpu.finished_tests(self.LOG), [("passed", "A.B"), ("failed", "C.D/0")])
-        self.assertEqual(gpu.broke_off(self.LOG), "in E.F")
+        self.assertEqual(gpu_commands.finished_tests(self.LOG), [("passed", "A.B"), ("failed", "C.D/0")])
+        self.assertEqual(gpu_commands.broke_off(self.LOG), "in E.F")
 
     def test_findings_of_the_sanitizer_are_its_errors_alone(self):
-        self.assertEqual(gpu.findings("========= COMPUTE-SANITIZER\n========= Invalid __global__ read of size 4\nx"),
+        self.assertEqual(gpu_commands.findings("========= COMPUTE-SANITIZER\n========= Invalid __global__ read of size 4\nx"),
                          ["Invalid __global__ read of size 4"])
 
 

@@ -28,17 +28,19 @@ struct ArchRates {
     int64_t threads; // that a multiprocessor holds
     double fma_f32;
     double fma_f64;
-    double tensor_half; // multiply-adds of f16 or bf16; tf32 has half of it
+    double mma_k8;  // multiply-adds of f16 or bf16 by an instruction
+    double mma_k16; // likewise; tf32 has half of it
     double l2_bytes;
     double dram_bytes;
 };
 
-constexpr std::array<ArchRates, 6> kRates{{{75, 1024, 64, 2, 512, 32, 5},
-                                           {80, 2048, 64, 32, 1024, 48, 11},
-                                           {86, 1536, 128, 2, 512, 32, 5},
-                                           {90, 2048, 128, 64, 2048, 48, 18},
-                                           {100, 2048, 128, 64, 4096, 64, 26},
-                                           {120, 1536, 128, 2, 512, 32, 5}}};
+// mma.sync reaches about 0.6 of what the tensor cores of 9.0 and 10.0 do, m16n8k8 half of m16n8k16.
+constexpr std::array<ArchRates, 6> kRates{{{75, 1024, 64, 2, 512, 0, 32, 5},
+                                           {80, 2048, 64, 32, 512, 1024, 48, 11},
+                                           {86, 1536, 128, 2, 256, 512, 32, 5},
+                                           {90, 2048, 128, 64, 614, 1229, 48, 18},
+                                           {100, 2048, 128, 64, 1229, 2458, 64, 26},
+                                           {120, 1536, 128, 2, 256, 512, 32, 5}}};
 
 constexpr double kLaunchCycles = 3000; // what one more launch takes
 constexpr double kBlockCycles = 1200;  // from the start of a block to its first product
@@ -57,13 +59,15 @@ const ArchRates &rates_of(int arch) {
 /// The multiply-adds a cycle that a kernel's instructions allow.
 double multiply_rate(const MatmulKernel &kernel, const CudaMachine &machine) {
     const ArchRates &rates = rates_of(machine.arch);
-    if (kernel.unit == MatmulUnit::kFma) return kernel.dtype == MEZZO_DTYPE_F64 ? rates.fma_f64 : rates.fma_f32;
-    // Older instructions do not reach the rate of a newer architecture: m16n8k8 half of Ampere's, mma.sync about
-    // 0.6 of Hopper's.
-    double rate = kernel.tf32 ? rates.tensor_half / 2 : rates.tensor_half;
-    if (kernel.oldest_arch < 80 && machine.arch >= 80) rate /= 2;
-    if (kernel.oldest_arch < 90 && machine.arch >= 90) rate *= 0.6;
-    return rate;
+    switch (kernel.unit) {
+        case MatmulUnit::kFma:
+            return kernel.dtype == MEZZO_DTYPE_F64 ? rates.fma_f64 : rates.fma_f32;
+        case MatmulUnit::kMmaK8:
+            return rates.mma_k8;
+        case MatmulUnit::kMmaK16:
+            return kernel.tf32 ? rates.mma_k16 / 2 : rates.mma_k16;
+    }
+    fail(MEZZO_STATUS_INTERNAL, "%s has no unit", kernel.name);
 }
 
 double as_double(int64_t value) {
@@ -101,7 +105,7 @@ double shared_cycles(const MatmulKernel &kernel) {
     constexpr double kQuadCycles = 3; // for a quad of every thread of a warp, many of which are the same
     const double warps = kernel.threads / 32.0;
     const double area = static_cast<double>(kernel.tile_m) * kernel.tile_n;
-    if (kernel.unit == MatmulUnit::kTensorCore) {
+    if (kernel.unit != MatmulUnit::kFma) {
         return warps * 2 * std::sqrt(area / warps) * as_double(dtype_size(kernel.dtype)) / kBytes;
     }
     const double quads = 2 * std::sqrt(area / kernel.threads) / 4;
@@ -179,7 +183,8 @@ std::span<const MatmulKernel *const> matmul_kernels() {
 }
 
 bool runs_on(const MatmulKernel &kernel, const CudaMachine &machine) {
-    return kernel.oldest_arch <= machine.code_arch && kernel.shared_bytes <= machine.shared_max;
+    return kernel.oldest_arch <= machine.code_arch && machine.arch <= kernel.newest_arch &&
+           kernel.shared_bytes <= machine.shared_max;
 }
 
 bool can_run(const MatmulKernel &kernel, const MatmulProblem &problem, const CudaMachine &machine) {

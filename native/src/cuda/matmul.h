@@ -49,13 +49,15 @@ struct MatmulProblem {
 
 /// What multiplies.
 enum class MatmulUnit {
-    kTensorCore,
-    kFma, // fused multiply-adds of threads
+    kFma,    // fused multiply-adds of threads
+    kMmaK8,  // tensor cores, by mma.sync of 16 bytes of k: m16n8k8 of halves
+    kMmaK16, // and of 32: m16n8k16 of halves, m16n8k8 of TF32
 };
 
 /// A kernel and what it can do. Each family registers its own; nothing else knows the list.
 struct MatmulKernel {
-    const char *name;  // "matmul_sm80_f16_128x128x32_nt", also in profiles; no two are the same
+    const char *name; // "matmul_sm80_f16_128x128x32_nt", also in profiles; no two are the same
+    MatmulUnit unit;
     int oldest_arch;   // 75, 80, ...
     mezzo_dtype dtype; // of a and b
     bool tf32;         // rounds f32 inputs
@@ -70,7 +72,7 @@ struct MatmulKernel {
     /// Launches the kernel, with the product's k range in `splits` parts whose partial sums are added in order.
     void (*launch)(CudaDevice &device, const MatmulProblem &problem, int splits);
 
-    MatmulUnit unit = MatmulUnit::kTensorCore;
+    int newest_arch = std::numeric_limits<int>::max(); // for the code of one architecture alone, as that of sm_90a
     int step_instructions = 0; // that a warp issues for tile_k of k; 0 where they are the multiplications themselves
     int64_t largest_m = std::numeric_limits<int64_t>::max(); // of a problem that the kernel takes
     int64_t largest_n = std::numeric_limits<int64_t>::max();

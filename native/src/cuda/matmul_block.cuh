@@ -260,6 +260,7 @@ constexpr MatmulKernel describe_kernel(unsigned copy_instructions) {
     using T = typename Types::T;
     using Shape = typename Types::Shape;
     return {.name = kKernelName<Types>.text(),
+            .unit = Types::Mma::kUnit,
             .oldest_arch = Types::Mma::kOldestArch,
             .dtype = dtype_of<T>,
             .tf32 = sizeof(T) == 4,

@@ -245,6 +245,7 @@ constexpr KernelName kSimtName = KernelName() + "matmul_simt_" + dtype_of<typena
 template <class Tile, bool kTransposedA, bool kTransposedB>
 constexpr MatmulKernel simt_kernel() {
     return {.name = kSimtName<Tile, kTransposedA, kTransposedB>.text(),
+            .unit = MatmulUnit::kFma,
             .oldest_arch = 75,
             .dtype = dtype_of<typename Tile::T>,
             .tf32 = false,
@@ -257,8 +258,7 @@ constexpr MatmulKernel simt_kernel() {
             .threads = Tile::kThreads,
             .shared_bytes = Tile::kShape.shared_bytes,
             .alignment = sizeof(typename Tile::T),
-            .launch = launch_simt<Tile>,
-            .unit = MatmulUnit::kFma};
+            .launch = launch_simt<Tile>};
 }
 
 /// A kernel in its four layouts, which are one to the compiler. A C array, since nvcc 12.4 fails on the initializer of

@@ -241,6 +241,7 @@ constexpr MatmulKernel thin_kernel() {
     constexpr TileShape kShape = thin_shape<kForm, kFew>();
     constexpr int64_t kAny = std::numeric_limits<int64_t>::max();
     return {.name = kThinName<T, kForm, kFew, kTransposed>.text(),
+            .unit = MatmulUnit::kFma,
             .oldest_arch = 75,
             .dtype = dtype_of<T>,
             .tf32 = false,
@@ -254,7 +255,6 @@ constexpr MatmulKernel thin_kernel() {
             .shared_bytes = 0,
             .alignment = sizeof(T),
             .launch = launch_thin<T, kForm, kFew>,
-            .unit = MatmulUnit::kFma,
             .largest_m = kForm.few_rows ? kFew : kAny,
             .largest_n = kForm.few_rows ? kAny : kFew};
 }

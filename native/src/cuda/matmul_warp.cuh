@@ -3,7 +3,7 @@
 // fragments. The same for all families but for the instruction, an Mma:
 //
 //   Element, kDepth    of a and b; of a slice: 16 halves or 8 f32, two chunks of a row either way
-//   kName, kOldestArch of the family: what its kernels are called by and run on
+//   kName, kUnit, kOldestArch of the family: what its kernels are called by, multiply with and run on
 //   prepare            what a fragment's registers go through after they were read, kPrepareInstructions for all four
 //   multiply           d += a b for 16 rows, 8 columns and a slice's depth, accumulated in f32, by kInstructions
 //
@@ -37,6 +37,7 @@ struct HalfMma {
     using Element = T;
     static constexpr unsigned kDepth = 16;
     static constexpr const char *kName = std::is_same_v<T, Half> ? "sm80_f16" : "sm80_bf16";
+    static constexpr MatmulUnit kUnit = MatmulUnit::kMmaK16;
     static constexpr int kOldestArch = 80;
     static constexpr unsigned kInstructions = 1;
     static constexpr unsigned kPrepareInstructions = 0;
@@ -52,6 +53,7 @@ struct TuringMma {
     using Element = Half;
     static constexpr unsigned kDepth = 16;
     static constexpr const char *kName = "sm75_f16";
+    static constexpr MatmulUnit kUnit = MatmulUnit::kMmaK8;
     static constexpr int kOldestArch = 75;
     static constexpr unsigned kInstructions = 2;
     static constexpr unsigned kPrepareInstructions = 0;
@@ -68,6 +70,7 @@ struct Tf32Mma {
     using Element = float;
     static constexpr unsigned kDepth = 8;
     static constexpr const char *kName = "sm80_tf32";
+    static constexpr MatmulUnit kUnit = MatmulUnit::kMmaK16;
     static constexpr int kOldestArch = 80;
     static constexpr unsigned kInstructions = 1;
     static constexpr unsigned kPrepareInstructions = 8; // a conversion is two

@@ -126,7 +126,7 @@ TEST(MatmulChoice, TensorCores_MultiplyHalvesWhereTheyCan) {
             for (const auto &[m, n, k] : std::vector<std::array<int64_t, 3>>{
                      {4096, 4096, 4096}, {20000, 160, 160}, {160, 160, 20000}, {512, 512, 512}, {64, 64, 64}}) {
                 const MatmulProblem problem = problem_of(dtype, m, n, k);
-                EXPECT_EQ(choose(problem, machine).kernel->unit, MatmulUnit::kTensorCore) << m << "x" << n << "x" << k;
+                EXPECT_EQ(choose(problem, machine).kernel->unit, MatmulUnit::kMmaK16) << m << "x" << n << "x" << k;
             }
         }
     }
@@ -141,7 +141,7 @@ TEST(MatmulChoice, Turing_MultipliesF16OnTensorCoresAndBF16OnThreads) {
             const auto unit_of = [&](mezzo_dtype dtype) {
                 return choose(operands.of(problem_of(dtype, m, n, k)), kTuring).kernel->unit;
             };
-            EXPECT_EQ(unit_of(MEZZO_DTYPE_F16), MatmulUnit::kTensorCore);
+            EXPECT_EQ(unit_of(MEZZO_DTYPE_F16), MatmulUnit::kMmaK8);
             EXPECT_EQ(unit_of(MEZZO_DTYPE_BF16), MatmulUnit::kFma);
         }
     }
@@ -230,12 +230,12 @@ TEST(MatmulChoice, RowsOfFourGigabytes_AreNotForTensorCores) {
         problem.a_transposed = true; // both have rows of m or n
         EXPECT_EQ(matmul_row(problem), 2 * kHalves);
         for (const MatmulKernel *kernel : matmul_kernels()) {
-            if (kernel->unit != MatmulUnit::kTensorCore) continue;
+            if (kernel->unit == MatmulUnit::kFma) continue;
             EXPECT_FALSE(can_run(*kernel, problem, kHopper)) << kernel->name;
         }
         EXPECT_EQ(choose(problem, kHopper).kernel->unit, MatmulUnit::kFma);
         (a_is_long ? problem.m : problem.n) -= 8;
-        EXPECT_EQ(choose(problem, kHopper).kernel->unit, MatmulUnit::kTensorCore);
+        EXPECT_NE(choose(problem, kHopper).kernel->unit, MatmulUnit::kFma);
     }
 }
 
@@ -250,6 +250,19 @@ TEST(MatmulChoice, InstructionsToIssue_Count) {
     MatmulKernel fast = chosen;
     fast.name = "b";
     EXPECT_STREQ(choose_matmul(problem, kHopper, std::array<const MatmulKernel *, 2>{&slow, &fast}).kernel->name, "b");
+}
+
+TEST(MatmulChoice, CodeOfOneArchitecture_RunsThereAlone) {
+    const MatmulProblem problem = problem_of(MEZZO_DTYPE_F16, 4096, 4096, 4096);
+    const MatmulKernel &common = *choose(problem, kHopper).kernel;
+    MatmulKernel special = common;
+    special.name = "a";
+    special.oldest_arch = special.newest_arch = 90;
+    const std::array<const MatmulKernel *, 2> kernels{&common, &special};
+    EXPECT_STREQ(choose_matmul(problem, kHopper, kernels).kernel->name, "a");
+    for (const CudaMachine &machine : {kAda, CudaMachine{100, 90, 148, 227 * 1024, 126 << 20}}) {
+        EXPECT_EQ(choose_matmul(problem, machine, kernels).kernel, &common) << machine.arch;
+    }
 }
 
 TEST(MatmulChoice, RowsOf150Halves_AreCopiedInWords) {

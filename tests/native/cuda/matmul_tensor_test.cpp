@@ -129,7 +129,7 @@ TEST_P(MatmulTensor, OutOfEachWidth_IsLookedAtToTheLast) {
 /// Those of them that use tensor cores.
 std::vector<const MatmulKernel *> tensor_kernels_of_device() {
     std::vector<const MatmulKernel *> kernels = kernels_of_device();
-    std::erase_if(kernels, [](const MatmulKernel *kernel) { return kernel->unit != MatmulUnit::kTensorCore; });
+    std::erase_if(kernels, [](const MatmulKernel *kernel) { return kernel->unit == MatmulUnit::kFma; });
     return kernels;
 }
 
