@@ -85,8 +85,21 @@ class Job:
         jobs = [f"-j{os.environ['MEZZO_JOBS']}"] if "MEZZO_JOBS" in os.environ else []
         # A test that does not compile leaves the library and the benchmarks, -k 0.
         commands.expect(["ninja", "-C", self.build, "-k", "0", *jobs, *targets])
-        return {"compile_seconds": round(time.monotonic() - start, 1), "fresh": fresh,
+        data = {"compile_seconds": round(time.monotonic() - start, 1), "fresh": fresh,
                 "library_bytes": self.library.resolve().stat().st_size}
+        return data if self.simulate else data | self.read_kernels(commands)
+
+    def read_kernels(self, commands):
+        """What is wrong with the machine code of this toolkit, which may be one that `check` has never seen."""
+        cuobjdump = shutil.which("cuobjdump")
+        if not cuobjdump:
+            return {"machine_code": "not read: there is no cuobjdump on PATH"}
+        status = commands.run([sys.executable, ROOT / "eng" / "cuda_resources.py", "--toolkit",
+                               pathlib.Path(cuobjdump).parents[1], self.library.resolve()])
+        faults = [line.removeprefix("FAULT: ") for line in commands.last().splitlines() if line.startswith("FAULT: ")]
+        if status != 0 and not faults:
+            return {"machine_code": f"not read: {commands.error()}"}
+        return {"machine_code": "local memory in some kernels" if faults else "no local memory"} | ({"failures": faults} if faults else {})
 
     def part_native(self, commands):
         tests = self.require_built("mezzo_native_tests")

@@ -90,7 +90,8 @@ def counts(record):
     if "tools" in record:
         return "; ".join(f"{tool}: {one['tests']} tests, slices {one['slices']}" for tool, one in record["tools"].items())
     if "compile_seconds" in record:
-        return f"compiled in {record['compile_seconds']:.0f} s, library of {record['library_bytes'] / 1e6:.1f} MB"
+        return f"compiled in {record['compile_seconds']:.0f} s, library of {record['library_bytes'] / 1e6:.1f} MB" + (
+            f"; machine code: {record['machine_code']}" if "machine_code" in record else "")
     if "kernels" in record:
         return f"{len(record['kernels']['cases'])} cases"
     if "training" in record:

@@ -131,6 +131,44 @@ class Sanitizer(unittest.TestCase):
         self.assertEqual((record["status"], record["reason"]), ("not run", "there is no compute-sanitizer on PATH"))
 
 
+class MachineCode(unittest.TestCase):
+    """What the part build says of the library's kernels, from the words of a stand-in for cuobjdump."""
+    KERNEL = """arch = sm_90
+ Function _Z4stepv:
+  REG:40 STACK:{stack} SHARED:0 LOCAL:0 CONSTANT[0]:528 TEXTURE:0 SURFACE:0 SAMPLER:0
+"""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        with mock.patch.object(gpu, "Bundle"):
+            self.job = gpu.Job(simulate=False, python="python3")
+        self.job.library = self.folder / "libmezzo.so"
+        self.job.library.write_text("")
+
+    def read(self, cuobjdump):
+        (self.folder / "bin").mkdir()
+        (self.folder / "bin" / "cuobjdump").write_text(cuobjdump)
+        (self.folder / "bin" / "cuobjdump").chmod(0o755)
+        with mock.patch.dict(os.environ, PATH=f"{self.folder}/bin:{os.environ['PATH']}"):
+            return self.job.read_kernels(gpu_commands.Commands(self.folder / "build.log", 60))
+
+    def test_kernels_that_keep_all_in_registers(self):
+        self.assertEqual(self.read(f"#!/bin/sh\ncat <<end\n{self.KERNEL.format(stack=0)}end\n"), {"machine_code": "no local memory"})
+
+    def test_a_kernel_that_spills_fails_the_part(self):
+        found = self.read(f"#!/bin/sh\ncat <<end\n{self.KERNEL.format(stack=16)}end\n")
+        self.assertEqual(found["failures"], ["step for sm_90 takes 16 bytes of local memory per thread; nvcc -Xptxas=-v says how "
+                                             "much of it is spilled registers"])
+
+    def test_a_tool_that_fails_is_said(self):
+        found = self.read("#!/bin/sh\nexit 3\n")
+        self.assertEqual(list(found), ["machine_code"])
+        self.assertIn("not read: ", found["machine_code"])
+        self.assertIn("exit status 3", found["machine_code"])
+
+
 class Limits(unittest.TestCase):
     def test_parts_that_take_all_they_may_still_leave_time_for_those_after_them(self):
         left, given = 585.0, []
