@@ -106,6 +106,7 @@ public sealed class GradScaler
     public static GradScaler Static(double scale, Device? device = null) => new(scale, enabled: true, device, isStatic: true);
 
     /// <summary>Multiplies a loss by the scale; differentiate the result.</summary>
+    /// <exception cref="InvalidOperationException">The first call is within a capture.</exception>
     public Tensor Scale(Tensor loss)
     {
         ArgumentNullException.ThrowIfNull(loss);
@@ -116,6 +117,12 @@ public sealed class GradScaler
 
         if (_scale is null)
         {
+            if (CaptureTrace.Recording is not null)
+            {
+                throw new InvalidOperationException(
+                    "A GradScaler was used for the first time within a capture: each launch would begin with its initial scale again. Call Scale once before.");
+            }
+
             _scale = Tensor.AllocateOwned([], DType.Float32, _device);
             _growthTracker = Tensor.AllocateOwned([], DType.Int32, _device);
             _scale.Fill(_initialScale);

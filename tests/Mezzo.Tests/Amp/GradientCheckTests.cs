@@ -44,6 +44,7 @@ internal sealed class GradientCheckTests : TensorFixture
     [Test]
     public void Step_WhereAnotherOpWroteAGradient_ReadsThatOne()
     {
+        _scaler.Scale(Tensor.Scalar(1f));
         OpsOfAStep(LossWithOffset);
         Assert.That(OpsOfAStep(LossWithOffset), Is.EqualTo(2));
         Assert.That(OpsOfAStep(Loss), Is.EqualTo(1), "the offset has no gradient");
@@ -315,6 +316,15 @@ internal sealed class GradientCheckTests : TensorFixture
             _scaler.Scale(Loss(isBad: true)).Backward();
             _scaler.Step(new Adam(_model.Parameters()));
         }
+    }
+
+    [Test]
+    public void Capture_OfAScalersFirstUse_IsRefused()
+    {
+        Assert.That(
+            () => Graph.Capture(() => new GradScaler(device: _adam.Device).Scale(Loss())),
+            Throws.InvalidOperationException.With.Message.Contains("each launch would begin with its initial scale again"));
+        Assert.That(Iterate(isBad: false), Is.EqualTo(StepOutcome.Applied));
     }
 
     [Test]
