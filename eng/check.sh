@@ -71,7 +71,7 @@ managed_sanitizer() {
 readonly wide=(adam_step_kernel unscale_kernel add_forward scale_forward relu_forward relu_backward)
 readonly wide_loads=("${wide[@]}" 'cast_forward_kernel<.*, float>')
 readonly wide_stores=("${wide[@]}" 'cast_forward_kernel<float' fill_kernel full_reduction_backward
-    'random_uniform_kernel<(float|double)' 'random_normal_kernel<(float|double)')
+    random_uniform_kernel random_normal_kernel)
 
 kernels() {
     local toolkit

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The report of `./build.sh gpu`: what its figures are held to, and the page that shows them."""
 import os
-import pathlib
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "benchmarks", "sincos"))

@@ -59,7 +59,19 @@ exit "$status"
 """
 
 
-class Sanitizer(unittest.TestCase):
+class Job(unittest.TestCase):
+    """Parts as they run on a GPU, in a folder of the test's own."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        with mock.patch.object(gpu, "Bundle"):
+            self.job = gpu.Job(simulate=False, python="python3")
+        self.job.work = self.job.build = self.folder
+
+
+class Sanitizer(Job):
     """The part as it runs on a GPU. On the simulated device it runs the tests without the tool."""
     FOUND = {"memcheck": """========= Invalid __global__ write of size 4 bytes
 =========     at relu_kernel(float *)+0x90 in relu.cu:20
@@ -69,14 +81,6 @@ class Sanitizer(unittest.TestCase):
 =========
 ========= RACECHECK SUMMARY: 1 hazard displayed (1 error, 0 warnings)
 """}
-
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-        with mock.patch.object(gpu, "Bundle"):
-            self.job = gpu.Job(simulate=False, python="python3")
-        self.job.work = self.job.build = self.folder
 
     def run_part(self, seconds=60, sanitizer=COMPUTE_SANITIZER, finds=()):
         for name, text in (("mezzo_native_tests", TESTS), ("compute-sanitizer", sanitizer)):
@@ -131,7 +135,7 @@ class Sanitizer(unittest.TestCase):
         self.assertEqual((record["status"], record["reason"]), ("not run", "there is no compute-sanitizer on PATH"))
 
 
-class MachineCode(unittest.TestCase):
+class MachineCode(Job):
     """What the part build says of the library's kernels, from the words of a stand-in for cuobjdump."""
     KERNEL = """arch = sm_90
  Function _Z4stepv:
@@ -139,11 +143,7 @@ class MachineCode(unittest.TestCase):
 """
 
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-        with mock.patch.object(gpu, "Bundle"):
-            self.job = gpu.Job(simulate=False, python="python3")
+        super().setUp()
         self.job.library = self.folder / "libmezzo.so"
         self.job.library.write_text("")
 

@@ -115,7 +115,7 @@ mezzo_status mezzo_graph_capture_end(mezzo_graph *out_graph, mezzo_device device
         mezzo_graph &graph = require_pointer(out_graph, "out_graph");
         const auto finish = [&](Capture &capture) {
             captured.expect_alive();
-            graph = capture.finish();
+            naming_holders(captured, [&] { graph = capture.finish(); });
         };
         if (!captured.end_capture(finish)) {
             fail(MEZZO_STATUS_CAPTURE_INVALID, "no capture of %s is under way", device_text(device).c_str());
@@ -133,7 +133,7 @@ mezzo_status mezzo_graph_launch(mezzo_graph graph) {
     return guard("graph_launch", [&] {
         const std::shared_ptr<const Graph> launched = require_graph(graph);
         const Device::Work work(launched->device(), "it is a graph itself");
-        launched->launch();
+        naming_holders(launched->device(), [&] { launched->launch(); });
     });
 }
 

@@ -41,7 +41,10 @@ void *Allocator::allocate(int64_t bytes) {
              static_cast<long long>(rounded), static_cast<long long>(reserved_bytes()), static_cast<long long>(limit_));
     }
     void *block = take(rounded, pool);
-    if (block == nullptr) fail_out_of_memory(rounded);
+    if (block == nullptr) {
+        fail(MEZZO_STATUS_OUT_OF_MEMORY, "%lld bytes were asked for, which the device does not have; %s",
+             static_cast<long long>(rounded), usage_text_locked().c_str());
+    }
     // A replay uses a graph's blocks again, whatever their owners at the time of the capture did.
     source_.on_use(block, pool != nullptr ? rounded : bytes, rounded, pool != nullptr);
     stats_.current_bytes += rounded;
@@ -50,11 +53,14 @@ void *Allocator::allocate(int64_t bytes) {
     return block;
 }
 
-void Allocator::fail_out_of_memory(int64_t rounded) const {
+std::string Allocator::usage_text() const {
+    const std::lock_guard<ForkMutex> lock(mutex_);
+    return usage_text_locked();
+}
+
+std::string Allocator::usage_text_locked() const {
     const int64_t free = source_.free_bytes();
-    const std::string free_text = free < 0 ? "" : std::to_string(free) + " are free, ";
-    fail(MEZZO_STATUS_OUT_OF_MEMORY, "%lld bytes were asked for, which the device does not have; %s%lld are in use",
-         static_cast<long long>(rounded), free_text.c_str(), static_cast<long long>(reserved_bytes()));
+    return (free < 0 ? "" : std::to_string(free) + " are free, ") + std::to_string(reserved_bytes()) + " are in use";
 }
 
 /// The pool that the calling thread has entered.

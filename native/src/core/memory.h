@@ -85,11 +85,14 @@ class Allocator {
 
     mezzo_memory_stats stats() const noexcept;
 
+    /// "N are free, N are in use", in bytes, for errors; without the first where the source does not know.
+    std::string usage_text() const;
+
   private:
     MemoryPool *pool_in_use() const noexcept;
     void *take(int64_t rounded, MemoryPool *pool);
     void *take_new(int64_t rounded);
-    [[noreturn]] void fail_out_of_memory(int64_t rounded) const;
+    std::string usage_text_locked() const;
     void rest_in_cache(void *block, int64_t rounded) noexcept;
     void trim_locked() noexcept;
     int64_t reserved_bytes() const noexcept { return stats_.current_bytes + stats_.graph_bytes; }

@@ -60,11 +60,13 @@ void run_op(Device &device, const Arguments &arguments) {
     const auto run = Implementation<Arguments>::of(device);
     const Device::Work work(device);
     Capture *capture = work.capture();
-    if (capture == nullptr) {
-        run(device, arguments);
-    } else {
-        capture->add(typeid(Arguments).name(), [&device, run, arguments] { run(device, arguments); });
-    }
+    naming_holders(device, [&] {
+        if (capture == nullptr) {
+            run(device, arguments);
+        } else {
+            capture->add(typeid(Arguments).name(), [&device, run, arguments] { run(device, arguments); });
+        }
+    });
 }
 
 } // namespace mezzo

@@ -96,9 +96,11 @@ std::string largest_holders(const Device &device) {
     return text;
 }
 
-std::shared_ptr<Storage> make_storage(Device &device, int64_t bytes) {
+} // namespace
+
+void rethrow_naming_holders(const Device &device) {
     try {
-        return std::make_shared<Storage>(device, bytes);
+        throw;
     } catch (const Error &error) {
         if (error.status() != MEZZO_STATUS_OUT_OF_MEMORY) throw;
         const std::string holders = largest_holders(device);
@@ -107,12 +109,10 @@ std::shared_ptr<Storage> make_storage(Device &device, int64_t bytes) {
     }
 }
 
-} // namespace
-
 mezzo_tensor create_tensor(mezzo_device device, mezzo_dtype dtype, const int64_t *shape, int32_t rank) {
     Device &owner = require_device(device);
     Tensor tensor = shaped_tensor(dtype, shape, rank);
-    tensor.storage = make_storage(owner, tensor.bytes());
+    naming_holders(owner, [&] { tensor.storage = std::make_shared<Storage>(owner, tensor.bytes()); });
     tensor.data = tensor.storage->data();
     return issue(std::move(tensor));
 }

@@ -49,6 +49,19 @@ struct Tensor {
 /// dtype and shape as messages give them: "f16[150,160]".
 std::string tensor_text(mezzo_dtype dtype, std::span<const int64_t> shape);
 
+/// Throws the exception being handled; one that says OUT_OF_MEMORY names the largest tensors of the device, too.
+[[noreturn]] void rethrow_naming_holders(const Device &device);
+
+/// Runs what may take memory of a device.
+template <class Body>
+void naming_holders(const Device &device, const Body &body) {
+    try {
+        body();
+    } catch (...) {
+        rethrow_naming_holders(device);
+    }
+}
+
 /// Makes a tensor of uninitialised elements, or a view of one. Arguments as in mezzo.h.
 mezzo_tensor create_tensor(mezzo_device device, mezzo_dtype dtype, const int64_t *shape, int32_t rank);
 mezzo_tensor create_view(mezzo_tensor base, int64_t offset, const int64_t *shape, int32_t rank);

@@ -15,28 +15,36 @@ thread_local const CudaDevice *current = nullptr;
 
 class CudaRecording final : public Recording {
   public:
-    CudaRecording(const CudaDevice &device, cudaGraph_t graph) : device_(device) {
+    CudaRecording(CudaDevice &device, cudaGraph_t graph) : device_(device) {
         const cudaError_t status = cudaGraphInstantiate(&graph_, graph, 0);
         cudaGraphDestroy(graph);
-        check_cuda(status, "cudaGraphInstantiate");
+        check(status, "cudaGraphInstantiate");
     }
     ~CudaRecording() override { cudaGraphExecDestroy(graph_); }
     CudaRecording(const CudaRecording &) = delete;
     CudaRecording &operator=(const CudaRecording &) = delete;
 
-    void replay() override { check_cuda(cudaGraphLaunch(graph_, device_.stream()), "cudaGraphLaunch"); }
+    void replay() override { check(cudaGraphLaunch(graph_, device_.stream()), "cudaGraphLaunch"); }
 
   private:
-    const CudaDevice &device_;
+    /// CUDA takes memory for a graph by itself, and does not say how much.
+    void check(cudaError_t status, const char *call) const {
+        if (status == cudaErrorMemoryAllocation) {
+            cudaGetLastError();
+            fail(MEZZO_STATUS_OUT_OF_MEMORY, "%s found no memory for the captured ops; %s", call,
+                 device_.memory().usage_text().c_str());
+        }
+        check_cuda(status, call);
+    }
+
+    CudaDevice &device_;
     cudaGraphExec_t graph_ = nullptr;
 };
 
 /// Puts the device's stream into capture: what ops launch meanwhile is recorded by CUDA itself.
 class CudaRecorder final : public Recorder {
   public:
-    CudaRecorder(const CudaDevice &device, CudaStream &stream) : device_(device), stream_(stream) {
-        stream_.begin_capture();
-    }
+    CudaRecorder(CudaDevice &device, CudaStream &stream) : device_(device), stream_(stream) { stream_.begin_capture(); }
     ~CudaRecorder() override {
         if (!finished_) cudaGraphDestroy(end());
     }
@@ -62,7 +70,7 @@ class CudaRecorder final : public Recorder {
         return graph;
     }
 
-    const CudaDevice &device_;
+    CudaDevice &device_;
     CudaStream &stream_;
     bool finished_ = false;
 };

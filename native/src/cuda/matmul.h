@@ -25,7 +25,7 @@ struct MatmulEpilogue {
     TensorData bias = {};       // [n], added to row i: x += bias[j]; out's dtypes
     bool relu = false;          // x = max(x, 0), NaN stays NaN
     TensorData mask = {};       // [batch, m, n]: x = 0 where mask <= 0, the gradient of ReLU; out's dtypes
-    double add = 0;             // x += add * out, the scaled add; 0: what out holds is not read
+    float add = 0;              // x += add * out, the scaled add; 0: what out holds is not read
     ColumnSum column_sum = {};  // over all rows and batches of the x that is stored, as it is rounded, in a fixed order
     float *found_inf = nullptr; // scalar, set to 1 when an x is Inf or NaN as it is stored, else left as it is
 };

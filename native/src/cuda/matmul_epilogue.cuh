@@ -168,10 +168,9 @@ class EpilogueThread {
             for (int i = 0; i < kQuad; ++i) x[i] = other[i] <= 0 ? Sum{0} : x[i];
         }
         if (a_.add != 0) {
-            const auto add = static_cast<Sum>(a_.add);
             load_quad<T>(other, a_.out, out_ + element, count);
             MEZZO_UNROLL
-            for (int i = 0; i < kQuad; ++i) x[i] += add * other[i];
+            for (int i = 0; i < kQuad; ++i) x[i] += a_.add * other[i];
         }
         store(x, out_ + element, count);
         if (a_.found_inf != nullptr) {

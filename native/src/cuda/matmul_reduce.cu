@@ -199,7 +199,7 @@ EpilogueArguments sum_epilogue(mezzo_dtype dtype, int64_t columns, const ColumnS
     return {.m = 1,
             .n = columns,
             .out = epilogue_tensor(sum.out, dtype, columns, 0),
-            .add = sum.accumulate ? 1.0 : 0.0,
+            .add = sum.accumulate ? 1.0f : 0.0f,
             .found_inf = sum.found_inf};
 }
 

@@ -179,9 +179,8 @@ class TileEpilogue {
             });
         }
         if (epilogue_.add != 0) {
-            const auto add = static_cast<Sum>(epilogue_.add);
             with_quads<kVector, kUnroll>(epilogue_.out, out_ + element, left, step, [&](const auto &other) {
-                each([&](Sum &value, int u, int i) { value += add * other[u].widened(i); });
+                each([&](Sum &value, int u, int i) { value += epilogue_.add * other[u].widened(i); });
             });
         }
         if (is_half<T> && epilogue_.out.wide) {

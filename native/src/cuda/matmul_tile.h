@@ -27,7 +27,7 @@ struct EpilogueArguments {
     int64_t out_split_stride = 0;
     int64_t mask_batch_stride = 0;
     bool relu = false;
-    double add = 0;
+    float add = 0;
     float *found_inf = nullptr;
     std::byte *column_partials =
         nullptr; // [batch, tiles_m, n] sums of the tiles' columns in the accumulator's dtype, or null

@@ -9,8 +9,8 @@
 //
 // The casts of mixed precision, between f32 and the halves, have a kernel each. All other pairs share one kernel that
 // looks at the dtypes as it runs and goes through f64, which holds every value but those of i64 exactly, and of these
-// what decides how they round. That is two conversions from or to f64 an element, which even a GPU with f64 at 1/64
-// rate does about as fast as it reads them; 42 kernels would be ten times as much code.
+// what decides how they round. That is two conversions from or to f64 an element, of which a GPU
+// with f64 at 1/64 rate does one a clock and multiprocessor; 42 kernels would be ten times as much code.
 #include "ops/cast.h"
 
 #include "device/elementwise.cuh"

@@ -55,7 +55,7 @@ MatmulProblem weight_gradient(const LinearBackward &layer, const std::byte *g) {
             .a_transposed = true,
             .out = layer.grad_weight,
             .allow_tf32 = layer.allow_tf32,
-            .epilogue = {.add = layer.accumulate_weight ? 1.0 : 0.0, .found_inf = found_inf(layer)}};
+            .epilogue = {.add = layer.accumulate_weight ? 1.0f : 0.0f, .found_inf = found_inf(layer)}};
 }
 
 /// grad_input = g weight.
@@ -70,7 +70,7 @@ MatmulProblem input_gradient(const LinearBackward &layer, const std::byte *g) {
             .out = layer.grad_input,
             .allow_tf32 = layer.allow_tf32,
             .epilogue = {.mask = layer.mask_input ? input_data(layer) : TensorData(),
-                         .add = layer.accumulate_input ? 1.0 : 0.0,
+                         .add = layer.accumulate_input ? 1.0f : 0.0f,
                          .column_sum = {layer.grad_input_sum, layer.accumulate_sum, found_inf(layer)}}};
 }
 

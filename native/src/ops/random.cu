@@ -3,11 +3,10 @@
 //
 //   out  any shape, a floating dtype
 //
-// A thread computes the numbers of one Philox block, 4 in f32 and 2 in f64, and stores them at once where out is
-// aligned to them. The formulas are the CPU's (device/random_block.h), and so are the bits. About 90 instructions an
-// f32 block for the bits and 200 for normal numbers: uniform numbers come close to the bandwidth of writing them,
-// normal ones are bound by arithmetic. sizeof(T) bytes an element, all written.
-// Source: as random.cpp.
+// A thread computes 16 bytes of out, the numbers of one Philox block, 4 in f32 and 2 in f64, or of two for halves, and
+// stores them at once where out is aligned to them. The formulas are the CPU's (device/random_block.h), and so are the
+// bits. About 90 instructions an f32 block for the bits and 200 for normal numbers: by that count arithmetic bounds
+// both. sizeof(T) bytes an element, all written. Source: as random.cpp.
 #include "ops/random.h"
 
 #include "device/elementwise.cuh"
@@ -15,23 +14,32 @@
 namespace mezzo {
 namespace {
 
+/// Numbers of 16 bytes: one Philox block or two.
+template <class T>
+inline constexpr int kPackOf = static_cast<int>(kAccessBytes / sizeof(T));
+
 template <class T, class Distribution>
 __device__ __forceinline__ void draw(const MapShape &shape, T *out, uint64_t seed, uint64_t stream,
                                      const Distribution &distribution) {
     constexpr int kReals = kRealsPerBlock<Arithmetic<T>>;
-    const int64_t blocks = (shape.elements + kReals - 1) / kReals;
-    for (int64_t b = grid_thread(); b < blocks; b += grid_threads()) {
-        const auto numbers = distribution(philox::block_at(seed, stream, static_cast<uint64_t>(b)));
-        Pack<T, kReals> pack;
+    constexpr int kWidth = kPackOf<T>;
+    const int64_t packs = (shape.elements + kWidth - 1) / kWidth;
+    for (int64_t p = grid_thread(); p < packs; p += grid_threads()) {
+        Pack<T, kWidth> pack;
         MEZZO_UNROLL
-        for (int k = 0; k < kReals; ++k) pack.value[k] = convert<T>(numbers.value[k]);
-        if (b < shape.packs) {
-            reinterpret_cast<Pack<T, kReals> *>(out)[b] = pack;
+        for (int first = 0; first < kWidth; first += kReals) {
+            const auto block = static_cast<uint64_t>((p * kWidth + first) / kReals);
+            const auto numbers = distribution(philox::block_at(seed, stream, block));
+            MEZZO_UNROLL
+            for (int k = 0; k < kReals; ++k) pack.value[first + k] = convert<T>(numbers.value[k]);
+        }
+        if (p < shape.packs) {
+            reinterpret_cast<Pack<T, kWidth> *>(out)[p] = pack;
             continue;
         }
         MEZZO_UNROLL
-        for (int k = 0; k < kReals; ++k) {
-            if (b * kReals + k < shape.elements) out[b * kReals + k] = pack.value[k];
+        for (int k = 0; k < kWidth; ++k) {
+            if (p * kWidth + k < shape.elements) out[p * kWidth + k] = pack.value[k];
         }
     }
 }
@@ -50,12 +58,11 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocks)
     draw(shape, out, seed, stream, distribution);
 }
 
-/// Packs are the numbers of a Philox block; none where out begins within one.
+/// Packs are whole Philox blocks; none where out begins within one.
 template <class T>
 MapShape shape_of(const TensorData &out) {
-    constexpr int kReals = kRealsPerBlock<Arithmetic<T>>;
-    const bool aligned = reinterpret_cast<uintptr_t>(out.data) % sizeof(Pack<T, kReals>) == 0;
-    return {out.elements, 0, aligned ? out.elements / kReals : 0};
+    const bool aligned = reinterpret_cast<uintptr_t>(out.data) % sizeof(Pack<T, kPackOf<T>>) == 0;
+    return {out.elements, 0, aligned ? out.elements / kPackOf<T> : 0};
 }
 
 void uniform_on_cuda(Device &device, const RandomUniform &a) {

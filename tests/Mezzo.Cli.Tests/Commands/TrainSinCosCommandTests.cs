@@ -117,13 +117,17 @@ public sealed class TrainSinCosCommandTests
         }
     }
 
-    [Test]
-    public void FirstLossesAtTheDefaults_AgreeWithThoseOfTheCpu()
+    /// <summary>From seed 0 the study amplifies the last bit of a sum too much for more, see the same page.</summary>
+    [TestCase("0", 10)]
+    [TestCase("1", 20)]
+    public void LossesAtTheDefaults_AgreeWithThoseOfTheCpu(string seed, int epochs)
     {
-        double[] losses = Losses(TrainFor(10, "--precision", "fp32", "--samples", "64", "--device", TestDevice.Name).Json);
-        double[] expected = Losses(TrainFor(10, "--precision", "fp32", "--samples", "64", "--device", "cpu").Json);
+        string[] study = ["--precision", "fp32", "--samples", "64", "--seed", seed];
+        double[] losses = Losses(TrainFor(epochs, [.. study, "--device", TestDevice.Name]).Json);
+        double[] expected = Losses(TrainFor(epochs, [.. study, "--device", "cpu"]).Json);
 
-        for (int i = 0; i < 10; i++)
+        Assert.That(losses, Has.Length.EqualTo(epochs));
+        for (int i = 0; i < epochs; i++)
         {
             Assert.That(losses[i], Is.EqualTo(expected[i]).Within((i < 3 ? 1e-6 : 1e-4) * expected[i]), $"loss {i}");
         }

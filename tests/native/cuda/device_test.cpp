@@ -195,6 +195,41 @@ TEST(CudaDevice, OutOfMemory_NamesBytesFreeInUseAndTheLargest) {
     });
 }
 
+// For the partial sums of a product whose k is split, and for a graph.
+TEST(CudaDevice, OutOfMemory_InAnOp_NamesTheLargestToo) {
+    on_machine({.memory = size_t{64} << 20}, [] {
+        const TestTensor rows = tensor_on(kFirst, {2000, 150});
+        const TestTensor weight = tensor_on(kFirst, {150, 150});
+        const TestTensor out = tensor_on(kFirst, {150, 150});
+        for (const TestTensor *tensor : {&rows, &weight}) EXPECT_OK(mezzo_fill(*tensor, 1));
+        const std::string large = "the largest tensors are f32[2000,150] x 1 (1200000 bytes), f32[150,150] x 2 (";
+        const auto backward = [&] {
+            return mezzo_linear_backward({}, out, {}, {}, {}, rows, rows, weight, {}, nullptr);
+        };
+        mezzo_memory_stats stats{};
+        ASSERT_OK(mezzo_memory_stats_get(&stats, kFirst));
+        ASSERT_OK(mezzo_memory_limit_set(kFirst, stats.current_bytes + 64));
+        EXPECT_EQ(backward(), MEZZO_STATUS_OUT_OF_MEMORY);
+        std::string text = mezzo_last_error();
+        EXPECT_EQ(text.find("linear_backward: "), 0u) << text;
+        EXPECT_NE(text.find(" bytes were asked for, "), std::string::npos) << text;
+        EXPECT_NE(text.find(large), std::string::npos) << text;
+        ASSERT_OK(mezzo_memory_limit_set(kFirst, 0));
+        EXPECT_OK(backward());
+
+        ASSERT_OK(mezzo_graph_capture_begin(kFirst));
+        EXPECT_OK(mezzo_fill(out, 2));
+        cuda_sim::inject(cudaErrorMemoryAllocation, Call::kAllocation);
+        mezzo_graph graph{};
+        EXPECT_EQ(mezzo_graph_capture_end(&graph, kFirst), MEZZO_STATUS_OUT_OF_MEMORY);
+        text = mezzo_last_error();
+        EXPECT_EQ(text.find("graph_capture_end: cudaGraphInstantiate found no memory for the captured ops; "), 0u)
+            << text;
+        EXPECT_NE(text.find(" are in use; " + large), std::string::npos) << text;
+        EXPECT_OK(mezzo_fill(out, 2));
+    });
+}
+
 TEST(CudaDevice, AKernelsFault_LosesTheDeviceForGoodAndNamesTheFirstCause) {
     on_machine({.devices = 2}, [] {
         const TestTensor lost = tensor_on(kFirst, {4});

@@ -175,6 +175,31 @@ TEST(MatmulChoice, Halves_TakeTheTileOfTheirSize) {
     }
 }
 
+// Sizes between the others, found by going through them: each of the 16-byte tiles has problems of its own.
+TEST(MatmulChoice, EachTileOfHalves_IsTheChoiceForSome) {
+    const auto tiles_on = [](const CudaMachine &machine) {
+        std::set<std::tuple<int, int>> tiles;
+        for (int64_t m = 256; m <= 16384; m *= 2) {
+            for (int64_t n = 64; n <= 4096; n += 96) {
+                for (const int64_t k : {128, 1024, 4096}) {
+                    MatmulProblem problem = problem_of(MEZZO_DTYPE_F16, m, n, k);
+                    problem.b_transposed = true;
+                    const MatmulKernel &kernel = *choose(problem, machine).kernel;
+                    tiles.emplace(kernel.tile_m, kernel.tile_n);
+                }
+            }
+        }
+        return tiles;
+    };
+    const std::set<std::tuple<int, int>> all{{256, 128}, {128, 160}, {128, 128}, {64, 160}, {64, 64}};
+    for (const CudaMachine &machine : {kAmpere, kAda, kHopper}) {
+        const auto tiles = tiles_on(machine);
+        for (const auto &tile : all) {
+            EXPECT_TRUE(tiles.contains(tile)) << machine.arch << ": " << std::get<0>(tile) << "x" << std::get<1>(tile);
+        }
+    }
+}
+
 TEST(MatmulChoice, Tf32_IsUsedOnlyWhereItIsAllowed) {
     MatmulProblem problem = problem_of(MEZZO_DTYPE_F32, 4096, 4096, 4096);
     EXPECT_FALSE(choose(problem, kHopper).kernel->tf32);

@@ -61,7 +61,7 @@ class MatmulTensor : public ::testing::TestWithParam<const MatmulKernel *> {
                          .b_transposed = kernel().b_transposed,
                          .out = out.data(),
                          .allow_tf32 = true,
-                         .epilogue = {.add = c.added ? 1.0 : 0.0, .found_inf = found_inf.data().as<float>()}},
+                         .epilogue = {.add = c.added ? 1.0f : 0.0f, .found_inf = found_inf.data().as<float>()}},
                         c.splits);
 
         // Tensor cores may cut off where others round, and add a slice of k as terms of their own.

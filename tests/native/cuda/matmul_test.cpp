@@ -124,7 +124,7 @@ TEST_P(MatmulKernels, EachShape_MatchesOracle) {
 TEST_P(MatmulKernels, EachOption_MatchesOracle) {
     for (const Options &options :
          {Options{.bias = true}, Options{.relu = true}, Options{.bias = true, .relu = true}, Options{.mask = true},
-          Options{.add = 1}, Options{.add = 0.375}, Options{.column_sum = true}, Options{.found_inf = true},
+          Options{.add = 1}, Options{.add = 0.375f}, Options{.column_sum = true}, Options{.found_inf = true},
           Options{.column_sum = true, .accumulate_sum = true}}) {
         check({.m = part_m(), .n = part_n(), .k = k(), .options = options});
     }

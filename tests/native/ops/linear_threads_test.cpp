@@ -89,6 +89,9 @@ TEST(LinearOnCpu, Memory_NotEnoughForScratch_FailsAndLeavesTheOutputs) {
     ASSERT_OK(mezzo_memory_stats_get(&stats, {}));
     ASSERT_OK(mezzo_memory_limit_set({}, stats.current_bytes + 64));
     EXPECT_EQ(mezzo_linear_forward(out, input, weight, {}, nullptr), MEZZO_STATUS_OUT_OF_MEMORY);
+    EXPECT_NE(std::string(mezzo_last_error()).find("; the largest tensors are f16[300,50] x 1 (30000 bytes), "),
+              std::string::npos)
+        << mezzo_last_error();
     ASSERT_OK(mezzo_memory_limit_set({}, 0));
     EXPECT_EQ(out.values(), old);
 }

@@ -23,7 +23,7 @@ struct Options {
     bool bias = false;
     bool relu = false;
     bool mask = false;
-    double add = 0;
+    float add = 0;
     bool column_sum = false;
     bool accumulate_sum = false;
     bool wide_out = false;    // f32 beside a half
@@ -34,7 +34,7 @@ struct Options {
 inline constexpr Options kAll{.bias = true,
                               .relu = true,
                               .mask = true,
-                              .add = -0.75,
+                              .add = -0.75f,
                               .column_sum = true,
                               .accumulate_sum = true,
                               .found_inf = true};
@@ -226,7 +226,7 @@ class Product {
             for (size_t i = 0; i < product.values.size(); ++i) {
                 const size_t at = static_cast<size_t>(member) * product.values.size() + i;
                 const double bias = o.bias ? bias_values_[i % static_cast<size_t>(case_.n)] : 0;
-                const double added = o.add != 0 ? o.add * before_[at] : 0;
+                const double added = o.add != 0 ? double{o.add} * before_[at] : 0;
                 double value = product.values[i] + bias;
                 if (o.relu) value = relu(value);
                 if (o.mask && mask_values_[at] <= 0) value = 0;

@@ -117,6 +117,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t handle
     return api_call([&](Runtime &runtime) {
         const Graph *graph = find(runtime.graphs, handle);
         if (graph == nullptr || flags != 0) return cudaErrorInvalidValue;
+        if (const cudaError_t error = take_injected(runtime, Call::kAllocation); error != cudaSuccess) return error;
         auto *result = new GraphExecutable{graph->body, nullptr};
         runtime.executables.insert(result);
         *executable = reinterpret_cast<cudaGraphExec_t>(result);

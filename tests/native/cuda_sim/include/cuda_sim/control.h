@@ -46,7 +46,7 @@ void reset();
 /// What an injected error strikes.
 enum class Call {
     kLaunch,
-    kAllocation,
+    kAllocation, // of device memory, by a graph too
     kSynchronization,
     kContext // made by the first cudaSetDevice()
 };
