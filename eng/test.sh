@@ -62,6 +62,13 @@ case_of 'faults planted in compiled kernels' python3 eng/cuda_resources_test.py
 case_of 'what is made of a GPU machine' python3 eng/gpu_test.py
 results+=("$suite_file=0")
 
+suite benchmarks
+case_of 'CUDA kernels, built' ninja -C build/cuda-sim cuda_kernels_bench
+case_of 'CUDA kernels, on the simulated device' build/cuda-sim/cuda_kernels_bench --tiny --json "$scratch/kernels.json"
+case_of 'linear layers, built' ninja -C build/release linear_bench
+case_of 'linear layers, of a few rows' build/release/linear_bench 64 16 16 1
+results+=("$suite_file=0")
+
 suite samples
 case_of 'cmake --install' cmake --install build/release --prefix "$scratch/prefix"
 case_of 'C sample, found by CMake' eng/samples.sh c_by_cmake "$scratch"

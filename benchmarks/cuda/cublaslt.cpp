@@ -159,7 +159,7 @@ CublasLtProduct::CublasLtProduct(const CublasLt &library, const MatmulProblem &p
                                  int64_t workspace_bytes)
     : calls_(*library.calls_), handle_(library.handle_), workspace_(workspace), workspace_bytes_(workspace_bytes) {
     const MatmulEpilogue &epilogue = problem.epilogue;
-    if (epilogue.mask || epilogue.accumulate || epilogue.column_sum || problem.batch != 1) {
+    if (epilogue.mask || epilogue.add != 0 || epilogue.column_sum || problem.batch != 1) {
         fail(MEZZO_STATUS_INVALID_ARGUMENT, "cublaslt: only bias and ReLU are compared");
     }
     const bool f64 = problem.dtype == MEZZO_DTYPE_F64;
