@@ -167,7 +167,8 @@ int main(void) {
     mezzo_dtype half;
     mezzo_tensor target, loss, scale, growth_tracker, found_inf, adam_steps;
     mezzo_unscale_desc check_only = {sizeof check_only, 1};
-    mezzo_scale_update_desc scale_rules = {sizeof scale_rules, 100, 2.0, 0.5};
+    mezzo_scale_update_desc scale_rules = {
+        .struct_size = sizeof scale_rules, .growth_interval = 100, .growth_factor = 2.0, .backoff_factor = 0.5};
     mezzo_adam_desc adam = {sizeof adam, 0, 0.01, 0.9, 0.999, 1e-8, 0};
     mezzo_memory_stats memory;
     int32_t threads;
@@ -203,7 +204,7 @@ int main(void) {
         check(mezzo_unscale(found_inf, net.grads, PARAMETERS, scale, &check_only)); /* Adam divides by the scale */
         check(mezzo_adam_step(net.params, net.exp_avgs, net.exp_avg_sqs, net.copies, adam_steps, net.grads, PARAMETERS,
                               scale, found_inf, &adam));
-        check(mezzo_scale_update(scale, growth_tracker, &found_inf, 1, &scale_rules));
+        check(mezzo_scale_update(scale, growth_tracker, NONE, NONE, &found_inf, 1, &scale_rules));
 
         if (step % 100 == 0 || step == STEPS - 1) {
             last_loss = read_scalar(loss);

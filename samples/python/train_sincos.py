@@ -63,7 +63,8 @@ class UnscaleDesc(Descriptor):
 
 class ScaleUpdateDesc(Descriptor):
     _fields_ = [("struct_size", c_uint32), ("growth_interval", c_int32), ("growth_factor", c_double),
-                ("backoff_factor", c_double)]
+                ("backoff_factor", c_double), ("min_scale", c_double), ("max_scale", c_double), ("hysteresis", c_int32),
+                ("growth", c_int32), ("refill", c_int32), ("reserved", c_uint32)]
 
 
 class AdamDesc(Descriptor):
@@ -90,7 +91,7 @@ CALLS = {
     "linear_backward": [Handle] * 9 + [POINTER(LinearDesc)],
     "mse_loss_forward": [Handle] * 5 + [c_void_p],
     "unscale": [Handle, HANDLES, c_int32, Handle, POINTER(UnscaleDesc)],
-    "scale_update": [Handle, Handle, HANDLES, c_int32, POINTER(ScaleUpdateDesc)],
+    "scale_update": [Handle] * 4 + [HANDLES, c_int32, POINTER(ScaleUpdateDesc)],
     "adam_step": [HANDLES] * 4 + [Handle, HANDLES, c_int32, Handle, Handle, POINTER(AdamDesc)],
 }
 
@@ -248,7 +249,7 @@ def train():
         mezzo.fill(found_inf, 0)
         mezzo.unscale(found_inf, grads, len(grads), scale, check_only)  # Adam divides by the scale
         mezzo.adam_step(values, exp_avgs, exp_avg_sqs, copies, adam_steps, grads, len(grads), scale, found_inf, adam)
-        mezzo.scale_update(scale, growth_tracker, byref(found_inf), 1, scale_rules)
+        mezzo.scale_update(scale, growth_tracker, NONE, NONE, byref(found_inf), 1, scale_rules)
 
         if step % 100 == 0 or step == STEPS - 1:
             print(f"step {step:3}  loss {read_scalar(loss):.6f}  loss scale {read_scalar(scale):.0f}")

@@ -83,3 +83,26 @@ internal enum MezzoReduction
     /// <summary>Not divided.</summary>
     Sum = 1,
 }
+
+/// <summary>When a run of clean steps makes the loss scale grow.</summary>
+internal enum MezzoGrowth
+{
+    /// <summary>Where growth_tracker + 1 equals the interval; then it restarts from 0.</summary>
+    Restarts = 0,
+
+    /// <summary>At each multiple of the interval; growth_tracker counts on.</summary>
+    Repeats = 1,
+
+    /// <summary>Likewise, the first clean step of a run not being counted.</summary>
+    RepeatsAfterFirst = 2,
+}
+
+/// <summary>When the steps that hysteresis forgives are granted anew.</summary>
+internal enum MezzoHysteresisRefill
+{
+    /// <summary>Where the scale grows.</summary>
+    OnGrowth = 0,
+
+    /// <summary>After each step without Inf and NaN.</summary>
+    OnCleanStep = 1,
+}

@@ -421,20 +421,25 @@ internal static unsafe partial class NativeMethods
     /// <summary>
     /// Updates a dynamic loss scale after a step:
     /// <code>
-    ///   found_inf:  scale = f32(scale * backoff_factor), growth_tracker = 0
-    ///   clean:      growth_tracker + 1 == growth_interval ? scale = f32(scale * growth_factor) unless that is
-    ///               not finite, growth_tracker = 0 : growth_tracker += 1
+    ///   found_inf:  growth_tracker = 0;  hysteresis_tracker &gt; 1 ? hysteresis_tracker -= 1
+    ///                                                           : scale = f32(max(scale * backoff_factor, min_scale))
+    ///   clean:      growth_tracker += 1, saturating;  where desc.growth says so scale = f32(scale * growth_factor), at most
+    ///               max_scale, and hysteresis_tracker = hysteresis, as after each clean step where desc.refill says that
     /// </code>
-    /// Source: PyTorch's _amp_update_scale_.
+    /// The products are computed in f64. With these rules the defaults are PyTorch's _amp_update_scale_, and those of apex's
+    /// LossScaler and update_scale_hysteresis, of DeepSpeed's and fp16_utils' DynamicLossScaler and of Megatron-LM's
+    /// DynamicGradScaler can be followed step by step.
     /// </summary>
     /// <param name="scale">f32 scalar.</param>
-    /// <param name="growthTracker">i32 scalar, clean steps since the last change.</param>
+    /// <param name="growthTracker">i32 scalar, clean steps since the last one with Inf or NaN, or since the last growth.</param>
+    /// <param name="hysteresisTracker">i32 scalar, at first desc.hysteresis: the step with Inf or NaN, counted from the next one, that makes the scale back off; may be null where desc.hysteresis is at most 1.</param>
+    /// <param name="atMinimum">f32 scalar, set to 1 where the scale was to back off and was min_scale already, else left as it is; may be null.</param>
     /// <param name="foundInfs">Count f32 scalars, one for each optimizer; any that is not 0 counts as found.</param>
     /// <param name="count">At least 1.</param>
     /// <param name="desc">Null stands for the defaults.</param>
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial MezzoStatus mezzo_scale_update(MezzoTensor scale, MezzoTensor growthTracker, MezzoTensor* foundInfs, int count, MezzoScaleUpdateDesc* desc);
+    internal static partial MezzoStatus mezzo_scale_update(MezzoTensor scale, MezzoTensor growthTracker, MezzoTensor hysteresisTracker, MezzoTensor atMinimum, MezzoTensor* foundInfs, int count, MezzoScaleUpdateDesc* desc);
 
     /// <summary>
     /// One Adam step over count parameters in one call: unscaling, moments, update and the 16-bit copies of

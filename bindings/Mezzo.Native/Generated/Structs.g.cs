@@ -171,7 +171,10 @@ internal struct MezzoUnscaleDesc
     public unsafe MezzoUnscaleDesc() => StructSize = (uint)sizeof(MezzoUnscaleDesc);
 }
 
-/// <summary>Rules of the dynamic loss scale. Every field is taken as it is; the defaults are those of a null descriptor.</summary>
+/// <summary>
+/// Rules of the dynamic loss scale. Every field is taken as it is; a null descriptor stands for PyTorch's, the defaults
+/// named here and 0 elsewhere.
+/// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct MezzoScaleUpdateDesc
 {
@@ -186,6 +189,24 @@ internal struct MezzoScaleUpdateDesc
 
     /// <summary>Factor after a step with Inf or NaN, finite, above 0; default 0.5.</summary>
     public double BackoffFactor;
+
+    /// <summary>What the scale does not back off below, finite, at least 0.</summary>
+    public double MinScale;
+
+    /// <summary>What it does not grow above, finite; 0: growth that f32 cannot hold is left out.</summary>
+    public double MaxScale;
+
+    /// <summary>Steps with Inf or NaN until the scale backs off, at least 0; 0 as 1.</summary>
+    public int Hysteresis;
+
+    /// <summary>When the scale grows.</summary>
+    public MezzoGrowth Growth;
+
+    /// <summary>When hysteresis is granted anew.</summary>
+    public MezzoHysteresisRefill Refill;
+
+    /// <summary>0.</summary>
+    public uint Reserved;
 
     /// <summary>All zero but the size, which is set.</summary>
     public unsafe MezzoScaleUpdateDesc() => StructSize = (uint)sizeof(MezzoScaleUpdateDesc);

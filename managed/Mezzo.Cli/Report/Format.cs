@@ -56,6 +56,7 @@ internal static class Format
         SkipReason.None => "not skipped",
         SkipReason.NonFiniteGradients => "gradients with Inf or NaN",
         SkipReason.NoGradients => "no gradients",
+        SkipReason.ScaleAtMinimum => "gradients with Inf or NaN at the smallest loss scale",
         _ => throw new ArgumentOutOfRangeException(nameof(reason), reason, "Not a reason."),
     };
 }

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 using Mezzo.Native;
 
 namespace Mezzo;
 
 /// <summary>
-/// Loss scaling for 16-bit training, with the rules of <c>torch.amp.GradScaler</c>: the loss is multiplied
-/// by a scale so that small gradients do not vanish, a step whose gradients hold Inf or NaN is skipped and
-/// the scale halved, and after enough clean steps the scale is doubled. The scale and its counter live on
-/// the device.
+/// Loss scaling for 16-bit training, with the calls of <c>torch.amp.GradScaler</c>: the loss is multiplied by a scale so
+/// that small gradients do not vanish, a step whose gradients hold Inf or NaN is skipped and the scale lowered, and after
+/// enough clean steps the scale is raised, as a <see cref="ScalerPolicy"/> says. The scale and its counters live on the
+/// device.
 /// </summary>
 /// <example><code>
 /// scaler.Scale(loss).Backward();
@@ -20,16 +21,10 @@ public sealed class GradScaler
     private readonly ConditionalWeakTable<Optimizer, OptimizerState> _known = [];
     private readonly Dictionary<Optimizer, OptimizerState> _active = []; // unscaled or stepped since the last update
     private readonly Device _device;
-    private readonly bool _isStatic;
-    private Tensor? _scale;
-    private Tensor? _growthTracker;
-    private double _initialScale;
-    private int _initialGrowthTracker;
-    private double _growthFactor;
-    private double _backoffFactor;
-    private int _growthInterval;
+    private ScaleState _initial;
+    private DeviceState? _state;
 
-    /// <summary>Creates a scaler.</summary>
+    /// <summary>Creates a scaler with PyTorch's rules.</summary>
     /// <param name="initScale">First loss scale, positive.</param>
     /// <param name="growthFactor">Factor of growth, greater than 1.</param>
     /// <param name="backoffFactor">Factor after a step with Inf or NaN, in (0, 1).</param>
@@ -39,18 +34,26 @@ public sealed class GradScaler
     /// <exception cref="ArgumentOutOfRangeException">An argument is out of its range.</exception>
     public GradScaler(
         double initScale = 65536, double growthFactor = 2, double backoffFactor = 0.5, int growthInterval = 2000, bool enabled = true, Device? device = null)
-        : this(initScale, enabled, device, isStatic: false)
+        : this(
+            (enabled ? ScalerPolicy.Torch : ScalerPolicy.Disabled) with
+            {
+                InitScale = initScale,
+                GrowthFactor = growthFactor,
+                BackoffFactor = backoffFactor,
+                GrowthInterval = growthInterval,
+            },
+            device)
     {
-        GrowthFactor = growthFactor;
-        BackoffFactor = backoffFactor;
-        GrowthInterval = growthInterval;
     }
 
-    private GradScaler(double initScale, bool enabled, Device? device, bool isStatic)
+    /// <summary>Creates a scaler.</summary>
+    /// <param name="policy">The rules.</param>
+    /// <param name="device">Device of the losses and optimizers; null for <see cref="Device.Default"/>.</param>
+    public GradScaler(ScalerPolicy policy, Device? device = null)
     {
-        RequirePositive(initScale, nameof(initScale));
-        (_initialScale, IsEnabled, _device, _isStatic) = (initScale, enabled, device ?? Device.Default, isStatic);
-        (_growthFactor, _backoffFactor, _growthInterval) = (2, 0.5, 2000);
+        ArgumentNullException.ThrowIfNull(policy);
+        (Policy, _device) = (policy, device ?? Device.Default);
+        _initial = new ScaleState(policy.InitScale, GrowthTracker: 0, policy.Hysteresis);
     }
 
     private enum Stage
@@ -60,50 +63,45 @@ public sealed class GradScaler
         Stepped,
     }
 
+    /// <summary>The rules. A change holds from the next update on; the scale stays what it is.</summary>
+    public ScalerPolicy Policy { get; private set; }
+
     /// <summary>Whether the scaler does anything.</summary>
-    public bool IsEnabled { get; }
+    public bool IsEnabled => Policy.IsEnabled;
 
     /// <summary>Factor of growth.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Set to 1 or less, or to a number that is not finite.</exception>
     public double GrowthFactor
     {
-        get => _growthFactor;
-        set => _growthFactor = double.IsFinite(value) && value > 1
-            ? value
-            : throw new ArgumentOutOfRangeException(nameof(value), value, "The growth factor must be > 1.0.");
+        get => Policy.GrowthFactor;
+        set => Policy = Policy with { GrowthFactor = value };
     }
 
     /// <summary>Factor after a step with Inf or NaN.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Set outside (0, 1).</exception>
     public double BackoffFactor
     {
-        get => _backoffFactor;
-        set => _backoffFactor = value is > 0 and < 1
-            ? value
-            : throw new ArgumentOutOfRangeException(nameof(value), value, "The backoff factor must be > 0.0 and < 1.0.");
+        get => Policy.BackoffFactor;
+        set => Policy = Policy with { BackoffFactor = value };
     }
 
     /// <summary>Clean steps in a row before the scale grows.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Set below 1.</exception>
     public int GrowthInterval
     {
-        get => _growthInterval;
-        set => _growthInterval = value >= 1
-            ? value
-            : throw new ArgumentOutOfRangeException(nameof(value), value, "The growth interval must be at least 1.");
+        get => Policy.GrowthInterval;
+        set => Policy = Policy with { GrowthInterval = value };
     }
-
-    /// <summary>The settings that a captured update holds as they were.</summary>
-    internal (double Growth, double Backoff, int Interval) Settings => (_growthFactor, _backoffFactor, _growthInterval);
 
     /// <summary>Whether no optimizer has been unscaled or stepped since the last update.</summary>
     internal bool IsReady => _active.Count == 0;
 
-    /// <summary>
-    /// A scaler whose scale never changes. It skips steps with Inf or NaN like any other, so with a scale
-    /// of 1 it is the guard of training that needs no scaling.
-    /// </summary>
-    public static GradScaler Static(double scale, Device? device = null) => new(scale, enabled: true, device, isStatic: true);
+    /// <summary>f32 scalar, 1 once the scale could not back off where that is an error; null where it is none.</summary>
+    internal Tensor? AtMinimum => Policy.ThrowsAtMinScale ? _state?.AtMinimum : null;
+
+    private bool HasHysteresis => Policy.Hysteresis > 1;
+
+    private ScaleState Current => _state?.Read() ?? _initial;
 
     /// <summary>Multiplies a loss by the scale; differentiate the result.</summary>
     /// <exception cref="InvalidOperationException">The first call is within a capture.</exception>
@@ -115,7 +113,7 @@ public sealed class GradScaler
             return loss;
         }
 
-        if (_scale is null)
+        if (_state is null)
         {
             if (CaptureTrace.Recording is not null)
             {
@@ -123,10 +121,8 @@ public sealed class GradScaler
                     "A GradScaler was used for the first time within a capture: each launch would begin with its initial scale again. Call Scale once before.");
             }
 
-            _scale = Tensor.AllocateOwned([], DType.Float32, _device);
-            _growthTracker = Tensor.AllocateOwned([], DType.Int32, _device);
-            _scale.Fill(_initialScale);
-            _growthTracker.Fill(_initialGrowthTracker);
+            _state = new DeviceState(_device);
+            _state.Write(_initial);
         }
 
         foreach (var (optimizer, state) in _known)
@@ -137,7 +133,7 @@ public sealed class GradScaler
             }
         }
 
-        return loss.Scale(1, _scale);
+        return loss.Scale(1, _state.Scale);
     }
 
     /// <summary>Multiplies several losses by the scale.</summary>
@@ -215,32 +211,48 @@ public sealed class GradScaler
 
     /// <summary>Updates the scale after the optimizers have stepped, and makes ready for the next iteration.</summary>
     /// <param name="newScale">Sets the scale to this instead, leaving the growth counter as it is.</param>
-    /// <exception cref="InvalidOperationException">No optimizer was unscaled or stepped since the last update.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// No optimizer was unscaled or stepped since the last update; or the scale should have been lowered and is
+    /// <see cref="ScalerPolicy.MinScale"/> already, with a policy for which that is an error.
+    /// </exception>
     public void Update(double? newScale = null)
+    {
+        IssueUpdate(newScale);
+        if (CaptureTrace.Recording is null && AtMinimum?.Item() > 0)
+        {
+            ThrowAtMinimum();
+        }
+    }
+
+    /// <summary>Throws what <see cref="AtMinimum"/> says, once.</summary>
+    [DoesNotReturn]
+    internal void ThrowAtMinimum()
+    {
+        _state!.AtMinimum.Fill(0);
+        throw new InvalidOperationException("Current loss scale already at minimum - cannot decrease scale anymore. Exiting run.");
+    }
+
+    /// <summary>The part of <see cref="Update"/> that runs on the device; nothing is read back.</summary>
+    internal void IssueUpdate(double? newScale = null)
     {
         if (!IsEnabled)
         {
             return;
         }
 
-        var scale = RequireScale();
+        var scale = RequireScale(nameof(Update));
         MezzoTensor[] foundInfs = [.. from state in _active.Values where state.HasGradients select state.Check.FoundInf.Handle];
         if (newScale is { } given)
         {
-            scale.Fill(RequirePositive(given, nameof(newScale)));
+            scale.Fill(ScalerPolicy.RequirePositive(given, nameof(newScale)));
         }
         else if (IsReady)
         {
             throw new InvalidOperationException("No inf checks were recorded prior to update.");
         }
-        else if (!_isStatic && foundInfs.Length > 0)
+        else if (!Policy.IsStatic && foundInfs.Length > 0)
         {
-            Calls.ScaleUpdate(
-                scale.Handle,
-                _growthTracker!.Handle,
-                foundInfs,
-                new MezzoScaleUpdateDesc { GrowthInterval = GrowthInterval, GrowthFactor = GrowthFactor, BackoffFactor = BackoffFactor });
-            scale.MarkChanged();
+            _state!.Update(foundInfs, Policy);
         }
 
         Forget();
@@ -259,26 +271,37 @@ public sealed class GradScaler
     }
 
     /// <summary>The current scale, 1 when disabled. Waits for the work that computes it.</summary>
-    public double GetScale() => !IsEnabled ? 1 : _scale?.Item() ?? _initialScale;
+    public double GetScale() => !IsEnabled ? 1 : _state?.Scale.Item() ?? _initial.Scale;
 
     /// <summary>Clean steps since the scale last changed.</summary>
-    public int GetGrowthTracker() => _growthTracker?.ToArray<int>()[0] ?? _initialGrowthTracker;
+    public int GetGrowthTracker() => Current.GrowthTracker;
 
     /// <summary>The state to save between two iterations.</summary>
-    public GradScalerState StateDict() => !IsEnabled
-        ? GradScalerState.Empty
-        : new GradScalerState
+    public GradScalerState StateDict()
+    {
+        if (!IsEnabled)
         {
-            Scale = GetScale(),
+            return GradScalerState.Empty;
+        }
+
+        var current = Current;
+        return new GradScalerState
+        {
+            Scale = current.Scale,
             GrowthFactor = GrowthFactor,
             BackoffFactor = BackoffFactor,
             GrowthInterval = GrowthInterval,
-            GrowthTracker = GetGrowthTracker(),
+            GrowthTracker = current.GrowthTracker,
+            HysteresisTracker = HasHysteresis ? current.HysteresisTracker : null,
         };
+    }
 
     /// <summary>Takes over a saved state. A disabled scaler ignores it.</summary>
     /// <exception cref="InvalidOperationException">The state is empty, as that of a disabled scaler is.</exception>
-    /// <exception cref="ArgumentException">A key is missing or a value out of its range; nothing is changed then.</exception>
+    /// <exception cref="ArgumentException">
+    /// A key is missing, a value out of its range, or the state that of a policy with hysteresis and this one has none;
+    /// nothing is changed then.
+    /// </exception>
     public void LoadStateDict(GradScalerState state)
     {
         ArgumentNullException.ThrowIfNull(state);
@@ -293,24 +316,28 @@ public sealed class GradScaler
                 "The source state dict is empty, possibly because it was saved from a disabled instance of GradScaler.");
         }
 
-        // A scaler of its own checks the values, so that a bad one changes nothing here. A scale of 0 is what
-        // a run of overflows ends in, and may be saved.
+        // A scale of 0 is what a run of overflows ends in, and may be saved.
         double scale = Required(state.Scale, "scale");
-        var loaded = new GradScaler(
-            scale == 0 ? 1 : scale,
-            Required(state.GrowthFactor, "growth_factor"),
-            Required(state.BackoffFactor, "backoff_factor"),
-            Required(state.GrowthInterval, "growth_interval"));
-        int tracker = Required(state.GrowthTracker, "_growth_tracker");
-        if (tracker < 0)
+        var policy = Policy with
         {
-            throw new ArgumentException($"_growth_tracker is {tracker}, expected at least 0.", nameof(state));
+            GrowthFactor = Required(state.GrowthFactor, "growth_factor"),
+            BackoffFactor = Required(state.BackoffFactor, "backoff_factor"),
+            GrowthInterval = Required(state.GrowthInterval, "growth_interval"),
+        };
+        if (scale != 0)
+        {
+            ScalerPolicy.RequirePositive(scale, "scale");
         }
 
-        (_growthFactor, _backoffFactor, _growthInterval) = (loaded._growthFactor, loaded._backoffFactor, loaded._growthInterval);
-        (_initialScale, _initialGrowthTracker) = (scale, tracker);
-        _scale?.Fill(_initialScale);
-        _growthTracker?.Fill(_initialGrowthTracker);
+        int tracker = RequireCount(Required(state.GrowthTracker, "_growth_tracker"), "_growth_tracker", least: 0);
+        if (state.HysteresisTracker is not null && !HasHysteresis)
+        {
+            throw new ArgumentException($"The state has the key '_hysteresis_tracker', but the policy '{Policy.Name}' has no hysteresis.", nameof(state));
+        }
+
+        int hysteresis = HasHysteresis ? Required(state.HysteresisTracker, "_hysteresis_tracker") : 1;
+        (Policy, _initial) = (policy, new ScaleState(scale, tracker, hysteresis));
+        _state?.Write(_initial);
     }
 
     private static bool HasGradients(Optimizer optimizer) => optimizer.Parameters.Any(parameter => parameter.Grad is not null);
@@ -318,12 +345,10 @@ public sealed class GradScaler
     private static T Required<T>(T? value, string key)
         where T : struct => value ?? throw new ArgumentException($"The state of the GradScaler lacks the key '{key}'.");
 
-    private static double RequirePositive(double scale, string name) =>
-        float.IsFinite((float)scale) && (float)scale > 0
-            ? scale
-            : throw new ArgumentOutOfRangeException(name, scale, "The loss scale must be finite and > 0.0 in f32.");
+    private static int RequireCount(int count, string key, int least) =>
+        count >= least ? count : throw new ArgumentException($"{key} is {count}, expected at least {least}.");
 
-    private Tensor RequireScale([CallerMemberName] string caller = "") => _scale ?? throw new InvalidOperationException(
+    private Tensor RequireScale([CallerMemberName] string caller = "") => _state?.Scale ?? throw new InvalidOperationException(
         $"Attempted {caller} but _scale is None. This may indicate your script did not use scaler.Scale(loss or outputs) earlier in the iteration.");
 
     private OptimizerState StateOf(Optimizer optimizer)
@@ -343,6 +368,37 @@ public sealed class GradScaler
         return state;
     }
 
+    /// <summary>What an update changes, as numbers.</summary>
+    private readonly record struct ScaleState(double Scale, int GrowthTracker, int HysteresisTracker);
+
+    /// <summary>The same on the device.</summary>
+    private sealed class DeviceState(Device device)
+    {
+        private readonly Tensor _growthTracker = Tensor.AllocateOwned([], DType.Int32, device);
+        private readonly Tensor _hysteresisTracker = Tensor.AllocateOwned([], DType.Int32, device);
+
+        public Tensor Scale { get; } = Tensor.AllocateOwned([], DType.Float32, device);
+
+        public Tensor AtMinimum { get; } = Tensor.AllocateOwned([], DType.Float32, device);
+
+        public void Write(ScaleState state)
+        {
+            Scale.Fill(state.Scale);
+            _growthTracker.Fill(state.GrowthTracker);
+            _hysteresisTracker.Fill(state.HysteresisTracker);
+            AtMinimum.Fill(0);
+        }
+
+        public ScaleState Read() => new(Scale.Item(), _growthTracker.ToArray<int>()[0], _hysteresisTracker.ToArray<int>()[0]);
+
+        public void Update(MezzoTensor[] foundInfs, ScalerPolicy policy)
+        {
+            Calls.ScaleUpdate(
+                Scale.Handle, _growthTracker.Handle, _hysteresisTracker.Handle, AtMinimum.Handle, foundInfs, policy.ToDescriptor());
+            Scale.MarkChanged();
+        }
+    }
+
     private sealed class OptimizerState(Device device)
     {
         public GradientCheck Check { get; } = new(device);
@@ -359,10 +415,11 @@ public sealed class GradScaler
 /// <param name="FoundInf">Not 0 once Inf or NaN was found; null where nobody looks.</param>
 internal readonly record struct IssuedScalerStep(bool HasGradients, Tensor? Scale, Tensor? FoundInf)
 {
-    /// <summary>What happened, from the two numbers read back.</summary>
-    public ScalerStepResult Result(double scale, double foundInf)
+    /// <summary>What happened, from the numbers read back.</summary>
+    public ScalerStepResult Result(double scale, double foundInf, double atMinimum = 0)
     {
         var reason = !HasGradients ? SkipReason.NoGradients
+            : atMinimum != 0 ? SkipReason.ScaleAtMinimum
             : foundInf != 0 ? SkipReason.NonFiniteGradients
             : SkipReason.None;
         return new ScalerStepResult(reason == SkipReason.None ? StepOutcome.Applied : StepOutcome.Skipped, reason, scale);

@@ -33,6 +33,10 @@ public sealed record GradScalerState
     [JsonPropertyName("_growth_tracker")]
     public int? GrowthTracker { get; init; }
 
+    /// <summary>Overflows until the scale backs off, counting the one that makes it; null for a policy without hysteresis. Not one of PyTorch's keys.</summary>
+    [JsonPropertyName("_hysteresis_tracker")]
+    public int? HysteresisTracker { get; init; }
+
     /// <summary>Reads what <see cref="ToJson"/> wrote, or PyTorch's state dictionary as JSON.</summary>
     /// <exception cref="JsonException">The text is not a JSON object of these keys.</exception>
     public static GradScalerState FromJson(string json) =>

@@ -22,6 +22,12 @@ public enum SkipReason
 
     /// <summary>No parameter of the optimizer had a gradient.</summary>
     NoGradients = 2,
+
+    /// <summary>
+    /// A gradient held Inf or NaN, and the scale was the policy's smallest already, which is an error:
+    /// <see cref="ScalerPolicy.ThrowsAtMinScale"/>.
+    /// </summary>
+    ScaleAtMinimum = 3,
 }
 
 /// <summary>What <see cref="GradScaler.Step"/> did.</summary>

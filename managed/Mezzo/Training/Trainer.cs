@@ -38,7 +38,7 @@ public sealed partial class Trainer : IDisposable
         }
 
         Scaler = _options.Scaler
-            ?? (_options.Precision == Precision.Float16 ? new GradScaler(device: optimizer.Device) : GradScaler.Static(1, optimizer.Device));
+            ?? (_options.Precision == Precision.Float16 ? new GradScaler(device: optimizer.Device) : new GradScaler(ScalerPolicy.Static(1), optimizer.Device));
         _training = new TrainingStep(optimizer, Scaler, _options.Precision);
         _runner = new StepRunner(_training, _options.Capture, _options.Logger);
     }
@@ -200,6 +200,7 @@ public sealed partial class Trainer : IDisposable
             Report(result);
             results.Add(result);
             progress?.Report(result);
+            ThrowWhereOver(result);
         }
     }
 
@@ -208,7 +209,17 @@ public sealed partial class Trainer : IDisposable
         StepResult received = default;
         _runner.Run(function, readEvery: 1, result => received = result);
         Report(received);
+        ThrowWhereOver(received);
         return received;
+    }
+
+    /// <summary>Throws where a step's result is an error, once it has been reported.</summary>
+    private void ThrowWhereOver(StepResult result)
+    {
+        if (result.Reason == SkipReason.ScaleAtMinimum)
+        {
+            _training.Scaler.ThrowAtMinimum();
+        }
     }
 
     private void Report(StepResult result)

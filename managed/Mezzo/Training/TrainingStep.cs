@@ -23,7 +23,7 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
     public GradScaler Scaler => scaler;
 
     /// <summary>What a captured step holds as it was, as a value that can be compared.</summary>
-    public object Settings => (optimizer.Hyperparameters, scaler.Settings, Autocast.Current, NoGrad.IsRecording, Runtime.AllowTf32);
+    public object Settings => (optimizer.Hyperparameters, scaler.Policy, Autocast.Current, NoGrad.IsRecording, Runtime.AllowTf32);
 
     /// <summary>Issues the step to the device. The gradients must have been cleared.</summary>
     /// <returns>Which figures <see cref="Read"/> will find.</returns>
@@ -34,7 +34,8 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
         scaler.Scale(loss).Backward();
         var step = scaler.IssueStep(optimizer);
         _report.Write(loss, step);
-        scaler.Update();
+        scaler.IssueUpdate();
+        _report.WriteAtMinimum(scaler.AtMinimum);
         return step;
     }
 
@@ -65,14 +66,15 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
             ?? throw new InvalidOperationException("The loss function returned null, expected a scalar tensor.");
     }
 
-    /// <summary>Loss, loss scale and whether Inf or NaN was found, in one f64 tensor.</summary>
+    /// <summary>Loss, loss scale, whether Inf or NaN was found, and whether at the smallest scale, in one f64 tensor.</summary>
     private sealed class Report : IDisposable
     {
-        private const int Figures = 3;
+        private const int Figures = 4;
         private readonly Tensor _all;
         private readonly Tensor _loss;
         private readonly Tensor _scale;
         private readonly Tensor _foundInf;
+        private readonly Tensor _atMinimum;
         private Tensor? _kept;
         private Tensor[] _places = [];
 
@@ -82,6 +84,8 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
             _loss = _all.ViewOwned([], 0);
             _scale = _all.ViewOwned([], 1);
             _foundInf = _all.ViewOwned([], 2);
+            _atMinimum = _all.ViewOwned([], 3);
+            _atMinimum.Fill(0);
         }
 
         public void Write(Tensor loss, IssuedScalerStep step)
@@ -91,6 +95,14 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
             {
                 Calls.CastForward(_scale.Handle, scale.Handle);
                 Calls.CastForward(_foundInf.Handle, foundInf.Handle);
+            }
+        }
+
+        public void WriteAtMinimum(Tensor? atMinimum)
+        {
+            if (atMinimum is not null)
+            {
+                Calls.CastForward(_atMinimum.Handle, atMinimum.Handle);
             }
         }
 
@@ -125,11 +137,12 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
             _loss.Dispose();
             _scale.Dispose();
             _foundInf.Dispose();
+            _atMinimum.Dispose();
             _all.Dispose();
         }
 
         private static (ScalerStepResult Step, double Loss) Result(IssuedScalerStep step, ReadOnlySpan<double> values) =>
-            (step.Scale is null ? step.Result(1, 0) : step.Result(values[1], values[2]), values[0]);
+            (step.Scale is null ? step.Result(1, 0) : step.Result(values[1], values[2], values[3]), values[0]);
 
         private void FreeKept()
         {

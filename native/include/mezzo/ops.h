@@ -334,28 +334,58 @@ MEZZO_API mezzo_status mezzo_unscale(mezzo_tensor found_inf, const mezzo_tensor 
  * scale_update: the next loss scale
  * ------------------------------------------------------------------------------------------- */
 
-/** Rules of the dynamic loss scale. Every field is taken as it is; the defaults are those of a null descriptor. */
+/** When a run of clean steps makes the loss scale grow. */
+typedef enum mezzo_growth {
+    MEZZO_GROWTH_RESTARTS = 0,          /**< where growth_tracker + 1 equals the interval; then it restarts from 0 */
+    MEZZO_GROWTH_REPEATS = 1,           /**< at each multiple of the interval; growth_tracker counts on */
+    MEZZO_GROWTH_REPEATS_AFTER_FIRST = 2 /**< likewise, the first clean step of a run not being counted */
+} mezzo_growth;
+
+/** When the steps that hysteresis forgives are granted anew. */
+typedef enum mezzo_hysteresis_refill {
+    MEZZO_HYSTERESIS_REFILL_ON_GROWTH = 0,    /**< where the scale grows */
+    MEZZO_HYSTERESIS_REFILL_ON_CLEAN_STEP = 1 /**< after each step without Inf and NaN */
+} mezzo_hysteresis_refill;
+
+/**
+ * Rules of the dynamic loss scale. Every field is taken as it is; a null descriptor stands for PyTorch's, the defaults
+ * named here and 0 elsewhere.
+ */
 typedef struct mezzo_scale_update_desc {
     uint32_t struct_size;    /**< sizeof(mezzo_scale_update_desc) */
     int32_t growth_interval; /**< clean steps in a row before the scale grows, at least 1; default 2000 */
     double growth_factor;    /**< factor of growth, finite, above 0; default 2 */
     double backoff_factor;   /**< factor after a step with Inf or NaN, finite, above 0; default 0.5 */
+    double min_scale;        /**< what the scale does not back off below, finite, at least 0 */
+    double max_scale;        /**< what it does not grow above, finite; 0: growth that f32 cannot hold is left out */
+    int32_t hysteresis;      /**< steps with Inf or NaN until the scale backs off, at least 0; 0 as 1 */
+    mezzo_growth growth;            /**< when the scale grows */
+    mezzo_hysteresis_refill refill; /**< when hysteresis is granted anew */
+    uint32_t reserved;              /**< 0 */
 } mezzo_scale_update_desc;
 
 /**
  * Updates a dynamic loss scale after a step:
- *   found_inf:  scale = f32(scale * backoff_factor), growth_tracker = 0
- *   clean:      growth_tracker + 1 == growth_interval ? scale = f32(scale * growth_factor) unless that is
- *               not finite, growth_tracker = 0 : growth_tracker += 1
- * Source: PyTorch's _amp_update_scale_.
+ *   found_inf:  growth_tracker = 0;  hysteresis_tracker > 1 ? hysteresis_tracker -= 1
+ *                                                           : scale = f32(max(scale * backoff_factor, min_scale))
+ *   clean:      growth_tracker += 1, saturating;  where desc.growth says so scale = f32(scale * growth_factor), at most
+ *               max_scale, and hysteresis_tracker = hysteresis, as after each clean step where desc.refill says that
+ * The products are computed in f64. With these rules the defaults are PyTorch's _amp_update_scale_, and those of apex's
+ * LossScaler and update_scale_hysteresis, of DeepSpeed's and fp16_utils' DynamicLossScaler and of Megatron-LM's
+ * DynamicGradScaler can be followed step by step.
  *
  * @param[in,out] scale f32 scalar
- * @param[in,out] growth_tracker i32 scalar, clean steps since the last change
+ * @param[in,out] growth_tracker i32 scalar, clean steps since the last one with Inf or NaN, or since the last growth
+ * @param[in,out] hysteresis_tracker i32 scalar, at first desc.hysteresis: the step with Inf or NaN, counted from the next
+ *                one, that makes the scale back off; may be null where desc.hysteresis is at most 1
+ * @param[in,out] at_minimum f32 scalar, set to 1 where the scale was to back off and was min_scale already, else left as
+ *                it is; may be null
  * @param found_infs count f32 scalars, one for each optimizer; any that is not 0 counts as found
  * @param count at least 1
  * @param desc null stands for the defaults
  */
 MEZZO_API mezzo_status mezzo_scale_update(mezzo_tensor scale, mezzo_tensor growth_tracker,
+                                          mezzo_tensor hysteresis_tracker, mezzo_tensor at_minimum,
                                           const mezzo_tensor *found_infs, int32_t count,
                                           const mezzo_scale_update_desc *desc);
 

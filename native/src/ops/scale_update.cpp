@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: MIT
 // scale_update: the next dynamic loss scale
 //
-//   found:  scale = f32(scale * backoff_factor), growth_tracker = 0
-//   clean:  growth_tracker + 1 == growth_interval
-//             ? scale = f32(scale * growth_factor) unless that is not finite, growth_tracker = 0
-//             : growth_tracker += 1
+//   found:  growth_tracker = 0
+//           hysteresis_tracker > 1 ? hysteresis_tracker -= 1 : scale = f32(max(scale * backoff_factor, min_scale))
+//   clean:  growth_tracker += 1;  at the interval scale = f32(min(scale * growth_factor, max_scale)), unless that is
+//           not finite
 //
-//   scale           f32 scalar       found_infs  one f32 scalar for each optimizer
-//   growth_tracker  i32 scalar
+//   scale           f32 scalar       hysteresis_tracker  i32 scalar; may be missing
+//   growth_tracker  i32 scalar       at_minimum          f32 scalar; may be missing
+//   found_infs      one f32 scalar for each optimizer
 //
-// The products are computed in f64. The scale stops growing at 2^127, and backs off through the subnormals
-// down to 0. An interval set below the tracker is not met again before the next backoff, as in PyTorch.
-// Source: PyTorch's _amp_update_scale_.
+// The products are computed in f64. Without a ceiling the scale stops growing at 2^127; without a floor it backs off
+// through the subnormals down to 0. An interval set below the tracker is not met again before the next backoff, as in
+// PyTorch, where growth restarts.
+// Sources: PyTorch's _amp_update_scale_ (the defaults); apex's amp.scaler.LossScaler (max_scale 2^24), its
+// update_scale_hysteresis (refill on clean steps) and fp16_utils.DynamicLossScaler (growth repeats, floor 1); DeepSpeed's
+// DynamicLossScaler (growth repeats after the first, floor 1, hysteresis); Megatron-LM's DynamicGradScaler (hysteresis
+// 2, floor 1).
 #include "ops/scale_update.h"
 
 #include <mezzo/ops.h>
@@ -27,11 +32,7 @@ namespace {
 void update_on_cpu(Device &, const ScaleUpdate &a) {
     const bool found = std::any_of(a.found_infs.begin(), a.found_infs.end(),
                                    [](const TensorData &found_inf) { return *found_inf.as<const float>() != 0; });
-    float &scale = *a.scale.as<float>();
-    int32_t &growth_tracker = *a.growth_tracker.as<int32_t>();
-    const LossScale next = next_scale({scale, growth_tracker}, found, a.desc);
-    scale = next.scale;
-    growth_tracker = next.growth_tracker;
+    places_of(a).update(found, a.desc);
 }
 
 const Implementation<ScaleUpdate> cpu_update(MEZZO_DEVICE_TYPE_CPU, update_on_cpu);
@@ -41,49 +42,107 @@ void expect_factor(double factor, const char *name) {
     fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.%s is %g, expected a finite number above 0", name, factor);
 }
 
+void expect_bound(double bound, const char *name) {
+    if (std::isfinite(bound) && bound >= 0) return;
+    fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.%s is %g, expected a finite number of at least 0", name, bound);
+}
+
+/// Enumerators go from 0 to the last.
+template <class Enum>
+void expect_enumerator(Enum value, Enum last, const char *type, const char *name) {
+    const int given = static_cast<int>(value);
+    if (given >= 0 && given <= static_cast<int>(last)) return;
+    fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.%s is %d, expected a mezzo_%s (0 to %d)", name, given, type,
+         static_cast<int>(last));
+}
+
 void check_descriptor(const mezzo_scale_update_desc &desc) {
     if (desc.growth_interval < 1) {
         fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.growth_interval is %d, expected at least 1", desc.growth_interval);
     }
     expect_factor(desc.growth_factor, "growth_factor");
     expect_factor(desc.backoff_factor, "backoff_factor");
+    expect_bound(desc.min_scale, "min_scale");
+    expect_bound(desc.max_scale, "max_scale");
+    if (desc.max_scale > 0 && desc.max_scale < desc.min_scale) {
+        fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.max_scale is %g, expected 0 or at least desc.min_scale, %g",
+             desc.max_scale, desc.min_scale);
+    }
+    if (desc.hysteresis < 0) {
+        fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.hysteresis is %d, expected at least 0", desc.hysteresis);
+    }
+    expect_enumerator(desc.growth, MEZZO_GROWTH_REPEATS_AFTER_FIRST, "growth", "growth");
+    expect_enumerator(desc.refill, MEZZO_HYSTERESIS_REFILL_ON_CLEAN_STEP, "hysteresis_refill", "refill");
 }
 
-void check_tensors(const TensorRef &scale, const TensorRef &growth_tracker, std::span<const TensorRef> found_infs) {
-    expect_same_device(growth_tracker, scale);
-    expect_scalar(scale);
-    expect_dtype(scale, {MEZZO_DTYPE_F32});
-    expect_scalar(growth_tracker);
-    expect_dtype(growth_tracker, {MEZZO_DTYPE_I32});
-    for (const TensorRef &found_inf : found_infs) {
-        expect_same_device(found_inf, scale);
-        expect_scalar(found_inf);
-        expect_dtype(found_inf, {MEZZO_DTYPE_F32});
+struct Tensors {
+    TensorRef scale, growth_tracker, hysteresis_tracker, at_minimum;
+    std::vector<TensorRef> found_infs;
+};
+
+void expect_scalar_of(const TensorRef &tensor, mezzo_dtype dtype, const TensorRef &scale) {
+    expect_same_device(tensor, scale);
+    expect_scalar(tensor);
+    expect_dtype(tensor, {dtype});
+}
+
+void check_tensors(const Tensors &tensors, const mezzo_scale_update_desc &desc) {
+    const auto &[scale, growth_tracker, hysteresis_tracker, at_minimum, found_infs] = tensors;
+    expect_scalar_of(scale, MEZZO_DTYPE_F32, scale);
+    expect_scalar_of(growth_tracker, MEZZO_DTYPE_I32, scale);
+    expect_scalar_of(hysteresis_tracker, MEZZO_DTYPE_I32, scale);
+    expect_scalar_of(at_minimum, MEZZO_DTYPE_F32, scale);
+    if (!hysteresis_tracker && desc.hysteresis > 1) {
+        fail(MEZZO_STATUS_INVALID_ARGUMENT, "hysteresis_tracker is missing, expected i32[] as desc.hysteresis is %d",
+             desc.hysteresis);
     }
+    for (const TensorRef &found_inf : found_infs) expect_scalar_of(found_inf, MEZZO_DTYPE_F32, scale);
     OverlapCheck overlap;
     overlap.add_written(scale);
     overlap.add_written(growth_tracker);
+    if (hysteresis_tracker) overlap.add_written(hysteresis_tracker);
+    if (at_minimum) overlap.add_written(at_minimum);
     overlap.add_read(found_infs);
     overlap.run();
 }
 
-void scale_update(const TensorRef &scale, const TensorRef &growth_tracker, std::span<const TensorRef> found_infs,
-                  const mezzo_scale_update_desc &desc) {
+void scale_update(const Tensors &tensors, const mezzo_scale_update_desc &desc) {
     check_descriptor(desc);
-    check_tensors(scale, growth_tracker, found_infs);
-    run_op(scale.device(), ScaleUpdate{scale, growth_tracker, {found_infs.begin(), found_infs.end()}, desc});
+    check_tensors(tensors, desc);
+    const auto &[scale, growth_tracker, hysteresis_tracker, at_minimum, found_infs] = tensors;
+    run_op(scale.device(), ScaleUpdate{scale,
+                                       growth_tracker,
+                                       hysteresis_tracker,
+                                       at_minimum,
+                                       {found_infs.begin(), found_infs.end()},
+                                       desc});
 }
 
 } // namespace
 } // namespace mezzo
 
-mezzo_status mezzo_scale_update(mezzo_tensor scale, mezzo_tensor growth_tracker, const mezzo_tensor *found_infs,
-                                int32_t count, const mezzo_scale_update_desc *desc) {
+mezzo_status mezzo_scale_update(mezzo_tensor scale, mezzo_tensor growth_tracker, mezzo_tensor hysteresis_tracker,
+                                mezzo_tensor at_minimum, const mezzo_tensor *found_infs, int32_t count,
+                                const mezzo_scale_update_desc *desc) {
     return mezzo::guard("scale_update", [&] {
-        constexpr mezzo_scale_update_desc kDefaults = {sizeof(mezzo_scale_update_desc), 2000, 2.0, 0.5};
+        constexpr mezzo_scale_update_desc kDefaults = {
+            .struct_size = sizeof(mezzo_scale_update_desc),
+            .growth_interval = 2000,
+            .growth_factor = 2.0,
+            .backoff_factor = 0.5,
+            .min_scale = 0,
+            .max_scale = 0,
+            .hysteresis = 0,
+            .growth = MEZZO_GROWTH_RESTARTS,
+            .refill = MEZZO_HYSTERESIS_REFILL_ON_GROWTH,
+            .reserved = 0,
+        };
         mezzo::expect_count(count, 1);
-        mezzo::scale_update(
-            mezzo::require_tensor(scale, "scale"), mezzo::require_tensor(growth_tracker, "growth_tracker"),
-            mezzo::require_tensors(found_infs, count, "found_infs"), mezzo::read_descriptor(desc, kDefaults));
+        mezzo::scale_update({mezzo::require_tensor(scale, "scale"),
+                             mezzo::require_tensor(growth_tracker, "growth_tracker"),
+                             mezzo::optional_tensor(hysteresis_tracker, "hysteresis_tracker"),
+                             mezzo::optional_tensor(at_minimum, "at_minimum"),
+                             mezzo::require_tensors(found_infs, count, "found_infs")},
+                            mezzo::read_descriptor(desc, kDefaults));
     });
 }

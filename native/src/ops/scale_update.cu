@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // scale_update on CUDA: one warp, whose lanes look at the found_infs and whose first lane changes the scale
 //
-//   found = any found_infs[i] != 0;  scale, growth_tracker = next_scale(scale, growth_tracker, found)
+//   found = any found_infs[i] != 0;  scale, growth_tracker, hysteresis_tracker = next_scale(..., found)
 //
 // The pointers to the found_infs travel in the kernel's parameters, 500 of them, about as many as every driver takes.
-// More are first put together into one, in as many launches as it takes. 4 bytes for each found_inf, 16 for scale and
-// tracker, at most 1 FLOP: the time of a launch.
+// More are first put together into one, in as many launches as it takes. 4 bytes for each found_inf, at most 28 for
+// scale, trackers and at_minimum, at most 1 FLOP: the time of a launch.
 #include "ops/scale_update.h"
 
 #include <optional>
@@ -21,7 +21,7 @@ struct FoundInfs {
     int count;
     const float *data[kCapacity];
 };
-static_assert(sizeof(FoundInfs) + sizeof(mezzo_scale_update_desc) + 2 * sizeof(void *) <= 4096,
+static_assert(sizeof(FoundInfs) + sizeof(mezzo_scale_update_desc) + sizeof(LossScalePlaces) <= 4096,
               "a kernel's parameters");
 
 /// The same for all lanes of the one warp.
@@ -33,13 +33,9 @@ __device__ bool found_any(const FoundInfs &found_infs) {
     return __any_sync(kFullMask, found) != 0;
 }
 
-__global__ void scale_update_kernel(float *scale, int32_t *growth_tracker, mezzo_scale_update_desc desc,
-                                    const FoundInfs found_infs) {
+__global__ void scale_update_kernel(LossScalePlaces places, mezzo_scale_update_desc desc, const FoundInfs found_infs) {
     const bool found = found_any(found_infs);
-    if (threadIdx.x != 0) return;
-    const LossScale next = next_scale({*scale, *growth_tracker}, found, desc);
-    *scale = next.scale;
-    *growth_tracker = next.growth_tracker;
+    if (threadIdx.x == 0) places.update(found, desc);
 }
 
 /// *found = 1 or 0, where `found` may be one of found_infs.
@@ -61,8 +57,7 @@ void update_on_cuda(Device &device, const ScaleUpdate &a) {
         }
         found_infs.data[found_infs.count++] = found_inf.as<const float>();
     }
-    launch(scale_update_kernel, 1, kWarpSize, 0, stream, a.scale.as<float>(), a.growth_tracker.as<int32_t>(), a.desc,
-           found_infs);
+    launch(scale_update_kernel, 1, kWarpSize, 0, stream, places_of(a), a.desc, found_infs);
 }
 
 const Implementation<ScaleUpdate> cuda_update(MEZZO_DEVICE_TYPE_CUDA, update_on_cuda);

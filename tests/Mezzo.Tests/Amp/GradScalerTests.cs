@@ -129,7 +129,7 @@ internal sealed class GradScalerTests : TensorFixture
     [Test]
     public void Static_NeverChangesButSkips()
     {
-        var scaler = GradScaler.Static(128);
+        var scaler = new GradScaler(ScalerPolicy.Static(128));
         Assert.That(Iterate(scaler, overflow: true), Is.EqualTo(new ScalerStepResult(StepOutcome.Skipped, SkipReason.NonFiniteGradients, 128)));
         Assert.That(Iterate(scaler, overflow: false), Is.EqualTo(new ScalerStepResult(StepOutcome.Applied, SkipReason.None, 128)));
     }

@@ -79,7 +79,7 @@ internal sealed class DeviceTests : TensorFixture
         ];
         Assert.That(made.Select(tensor => tensor.Device), Is.All.EqualTo(TestDevice.Current));
         Assert.That(() => new GradScaler().Scale(made[0]), Throws.Nothing);
-        Assert.That(() => GradScaler.Static(2).Scale(made[0]), Throws.Nothing);
+        Assert.That(() => new GradScaler(ScalerPolicy.Static(2)).Scale(made[0]), Throws.Nothing);
     }
 
     [Test]

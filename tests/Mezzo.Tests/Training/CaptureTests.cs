@@ -73,8 +73,17 @@ internal sealed class CaptureTests : CaptureFixture
         {
             "none" => null,
             "disabled" => new GradScaler(enabled: false),
-            _ => GradScaler.Static(1024),
+            _ => new GradScaler(ScalerPolicy.Static(1024)),
         }));
+        AssertSame(runs);
+        Assert.That(runs[1].Status.State, Is.EqualTo(CaptureState.Launching), runs[1].Status.Reason);
+    }
+
+    [TestCaseSource(typeof(ScalerPolicy), nameof(ScalerPolicy.Dynamic))]
+    public void CapturedSteps_WithAPolicysScaler_AreBitIdentical(ScalerPolicy policy)
+    {
+        var runs = OfBoth(mode => Train(
+            mode, Precision.BFloat16, new LineStudy(), scaler: new GradScaler(policy with { InitScale = Math.Pow(2, 127), GrowthInterval = 2 })));
         AssertSame(runs);
         Assert.That(runs[1].Status.State, Is.EqualTo(CaptureState.Launching), runs[1].Status.Reason);
     }

@@ -33,7 +33,7 @@ TEST(Abi, Structs_HaveTheirPinnedSizes) {
     EXPECT_EQ(sizeof(mezzo_linear_desc), 20u);
     EXPECT_EQ(sizeof(mezzo_mse_loss_desc), 8u);
     EXPECT_EQ(sizeof(mezzo_unscale_desc), 8u);
-    EXPECT_EQ(sizeof(mezzo_scale_update_desc), 24u);
+    EXPECT_EQ(sizeof(mezzo_scale_update_desc), 56u);
     EXPECT_EQ(sizeof(mezzo_adam_desc), 48u);
 }
 
@@ -51,6 +51,7 @@ TEST(Abi, Fields_LieAtTheirPinnedOffsets) {
     EXPECT_EQ(offsetof(mezzo_random_desc, seed), 8u);
     EXPECT_EQ(offsetof(mezzo_linear_desc, accumulate), 8u);
     EXPECT_EQ(offsetof(mezzo_scale_update_desc, growth_factor), 8u);
+    EXPECT_EQ(offsetof(mezzo_scale_update_desc, hysteresis), 40u);
     EXPECT_EQ(offsetof(mezzo_adam_desc, lr), 8u);
     EXPECT_EQ(offsetof(mezzo_adam_desc, weight_decay), 40u);
 }

@@ -63,9 +63,13 @@ class Training {
         EXPECT_OK(mezzo_adam_step(handles(params_).data(), handles(exp_avgs_).data(), handles(exp_avg_sqs_).data(),
                                   handles(copies_).data(), steps_, handles(grads).data(),
                                   static_cast<int32_t>(params_.size()), scale_, found_inf_, nullptr));
-        const mezzo_scale_update_desc rules = {sizeof(mezzo_scale_update_desc), 1, 2, 0.5};
+        mezzo_scale_update_desc rules{};
+        rules.struct_size = sizeof rules;
+        rules.growth_interval = 1;
+        rules.growth_factor = 2;
+        rules.backoff_factor = 0.5;
         const mezzo_tensor found_inf = found_inf_;
-        EXPECT_OK(mezzo_scale_update(scale_, tracker_, &found_inf, 1, &rules));
+        EXPECT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, &found_inf, 1, &rules));
     }
 
     double found_inf() const { return found_inf_.item(); }

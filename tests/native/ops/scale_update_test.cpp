@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "support/enum.h"
 #include "support/every_device.h"
 #include "support/oracle.h"
 #include "support/status.h"
@@ -11,45 +12,175 @@
 namespace mezzo::testing {
 namespace {
 
+/// The rules that only factors and an interval make.
+mezzo_scale_update_desc rules_of(int32_t growth_interval, double growth_factor, double backoff_factor) {
+    mezzo_scale_update_desc desc{};
+    desc.struct_size = sizeof desc;
+    desc.growth_interval = growth_interval;
+    desc.growth_factor = growth_factor;
+    desc.backoff_factor = backoff_factor;
+    return desc;
+}
+
 /// A dynamic loss scale on its way through training.
 class ScaleUpdate : public ::testing::Test {
   protected:
     void start(double scale, double tracker = 0) {
         scale_.write({scale});
         tracker_.write({tracker});
+        hysteresis_.write({static_cast<double>(desc_.hysteresis)});
+        at_minimum_.write({0});
     }
 
     /// One step, with Inf or without.
     void step(bool found) {
         found_inf_.write({found ? 1.0 : 0.0});
         const mezzo_tensor handle = found_inf_;
-        ASSERT_OK(mezzo_scale_update(scale_, tracker_, &handle, 1, &desc_));
+        ASSERT_OK(mezzo_scale_update(scale_, tracker_, hysteresis_, at_minimum_, &handle, 1, &desc_));
     }
 
-    mezzo_scale_update_desc desc_ = {sizeof(mezzo_scale_update_desc), 2000, 2, 0.5};
+    mezzo_scale_update_desc desc_ = rules_of(2000, 2, 0.5);
     TestTensor scale_ = TestTensor::scalar(MEZZO_DTYPE_F32, 65536);
     TestTensor tracker_ = TestTensor::scalar(MEZZO_DTYPE_I32, 0);
+    TestTensor hysteresis_ = TestTensor::scalar(MEZZO_DTYPE_I32, 0);
+    TestTensor at_minimum_ = TestTensor::scalar(MEZZO_DTYPE_F32, 0);
     TestTensor found_inf_ = TestTensor::scalar(MEZZO_DTYPE_F32, 0);
 };
 
-TEST_F(ScaleUpdate, FollowsPyTorchsTrace) {
-    constexpr std::string_view kSteps = "..X....XX...X.XX.X......";
-    const std::vector<double> expected = {1024, 1024, 512, 512, 512, 1024, 1024, 512, 256, 256, 256, 512,
-                                          256,  256,  128, 64,  64,  32,   32,   32,  64,  64,  64,  128};
-    start(1024);
-    desc_.growth_interval = 3;
-    for (size_t i = 0; i < kSteps.size(); ++i) {
-        step(kSteps[i] == 'X');
-        EXPECT_EQ(scale_.item(), expected[i]) << "after step " << i;
+/// The rules of a training library, and the scales after each step of kSteps from 1024 at an interval of 3, computed
+/// from the library's source.
+struct Library {
+    const char *name;
+    double min_scale, max_scale;
+    int32_t hysteresis;
+    mezzo_growth growth;
+    mezzo_hysteresis_refill refill;
+    std::vector<double> scales;
+
+    mezzo_scale_update_desc rules() const {
+        mezzo_scale_update_desc desc = rules_of(3, 2, 0.5);
+        desc.min_scale = min_scale;
+        desc.max_scale = max_scale;
+        desc.hysteresis = hysteresis;
+        desc.growth = growth;
+        desc.refill = refill;
+        return desc;
     }
+};
+
+constexpr std::string_view kSteps = "..X....XX...X.XX.X......";
+
+std::vector<Library> libraries() {
+    constexpr auto kOnGrowth = MEZZO_HYSTERESIS_REFILL_ON_GROWTH;
+    constexpr auto kOnCleanStep = MEZZO_HYSTERESIS_REFILL_ON_CLEAN_STEP;
+    const std::vector<double> torch = {1024, 1024, 512, 512, 512, 1024, 1024, 512, 256, 256, 256, 512,
+                                       256,  256,  128, 64,  64,  32,   32,   32,  64,  64,  64,  128};
+    return {
+        {"PyTorch", 0, 0, 0, MEZZO_GROWTH_RESTARTS, kOnGrowth, torch},
+        {"apex amp", 0, 0x1p24, 1, MEZZO_GROWTH_RESTARTS, kOnGrowth, torch},
+        {"apex FP16_Optimizer", 1, 0, 1, MEZZO_GROWTH_REPEATS, kOnGrowth, torch},
+        {"DeepSpeed, hysteresis 2",
+         1,
+         0,
+         2,
+         MEZZO_GROWTH_REPEATS_AFTER_FIRST,
+         kOnGrowth,
+         {1024, 1024, 1024, 1024, 1024, 1024, 2048, 2048, 1024, 1024, 1024, 1024,
+          512,  512,  256,  128,  128,  64,   64,   64,   64,   128,  128,  128}},
+        {"DeepSpeed, consecutive hysteresis 2",
+         1,
+         0,
+         2,
+         MEZZO_GROWTH_REPEATS_AFTER_FIRST,
+         kOnCleanStep,
+         {1024, 1024, 1024, 1024, 1024, 1024, 2048, 2048, 1024, 1024, 1024, 1024,
+          1024, 1024, 1024, 512,  512,  512,  512,  512,  512,  1024, 1024, 1024}},
+        {"DeepSpeed, hysteresis 1",
+         1,
+         0,
+         1,
+         MEZZO_GROWTH_REPEATS_AFTER_FIRST,
+         kOnGrowth,
+         {1024, 1024, 512, 512, 512, 512, 1024, 512, 256, 256, 256, 256,
+          128,  128,  64,  32,  32,  16,  16,   16,  16,  32,  32,  32}},
+        {"Megatron-LM, hysteresis 2",
+         1,
+         0,
+         2,
+         MEZZO_GROWTH_RESTARTS,
+         kOnGrowth,
+         {1024, 1024, 1024, 1024, 1024, 2048, 2048, 2048, 1024, 1024, 1024, 2048,
+          2048, 2048, 1024, 512,  512,  256,  256,  256,  512,  512,  512,  1024}},
+        {"apex's update_scale_hysteresis, 2",
+         0,
+         0,
+         2,
+         MEZZO_GROWTH_RESTARTS,
+         kOnCleanStep,
+         {1024, 1024, 1024, 1024, 1024, 2048, 2048, 2048, 1024, 1024, 1024, 2048,
+          2048, 2048, 2048, 1024, 1024, 1024, 1024, 1024, 2048, 2048, 2048, 4096}}};
+}
+
+TEST_F(ScaleUpdate, FollowsTheTracesOfTrainingLibraries) {
+    for (const Library &library : libraries()) {
+        desc_ = library.rules();
+        start(1024);
+        ASSERT_EQ(library.scales.size(), kSteps.size());
+        for (size_t i = 0; i < kSteps.size(); ++i) {
+            step(kSteps[i] == 'X');
+            EXPECT_EQ(scale_.item(), library.scales[i]) << library.name << ", after step " << i;
+        }
+    }
+}
+
+TEST_F(ScaleUpdate, BacksOffToTheFloorAndSaysSo) {
+    desc_.min_scale = 100;
+    start(512);
+    for (const double scale : {256.0, 128.0, 100.0}) {
+        step(true);
+        EXPECT_EQ(scale_.item(), scale);
+        EXPECT_EQ(at_minimum_.item(), 0);
+    }
+    step(true);
+    EXPECT_EQ(scale_.item(), 100);
+    EXPECT_EQ(at_minimum_.item(), 1);
+    step(false);
+    EXPECT_EQ(at_minimum_.item(), 1) << "it stays until somebody clears it";
+}
+
+TEST_F(ScaleUpdate, GrowsToTheCeiling) {
+    desc_.growth_interval = 1;
+    desc_.max_scale = 3000;
+    start(1024);
+    for (const double scale : {2048.0, 3000.0, 3000.0}) {
+        step(false);
+        EXPECT_EQ(scale_.item(), scale);
+    }
+    start(5000);
+    step(false);
+    EXPECT_EQ(scale_.item(), 3000) << "as apex's min(max_scale, 2 scale)";
+}
+
+TEST_F(ScaleUpdate, CountsOnWhereGrowthRepeats) {
+    desc_.growth_interval = 2;
+    desc_.growth = MEZZO_GROWTH_REPEATS;
+    start(1);
+    for (const double scale : {1.0, 2.0, 2.0, 4.0}) {
+        step(false);
+        EXPECT_EQ(scale_.item(), scale);
+    }
+    EXPECT_EQ(tracker_.item(), 4);
+    desc_.growth_interval = 5; // unlike one that restarts, a tracker meets any interval in the end
+    step(false);
+    EXPECT_EQ(scale_.item(), 8);
 }
 
 TEST_F(ScaleUpdate, GrowsFirstAfterTheDefaultInterval) {
     const mezzo_tensor handle = found_inf_;
-    for (int i = 0; i < 1999; ++i) ASSERT_OK(mezzo_scale_update(scale_, tracker_, &handle, 1, nullptr));
+    for (int i = 0; i < 1999; ++i) ASSERT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, &handle, 1, nullptr));
     EXPECT_EQ(scale_.item(), 65536);
     EXPECT_EQ(tracker_.item(), 1999);
-    ASSERT_OK(mezzo_scale_update(scale_, tracker_, &handle, 1, nullptr));
+    ASSERT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, &handle, 1, nullptr));
     EXPECT_EQ(scale_.item(), 131072);
     EXPECT_EQ(tracker_.item(), 0);
 }
@@ -98,10 +229,10 @@ TEST_F(ScaleUpdate, CountsAnyOptimizersInfAndNaN) {
         const TestTensor last = TestTensor::scalar(MEZZO_DTYPE_F32, found);
         const mezzo_tensor handles[] = {clean, clean, last};
         start(1024, 5);
-        ASSERT_OK(mezzo_scale_update(scale_, tracker_, handles, 2, nullptr));
+        ASSERT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, handles, 2, nullptr));
         EXPECT_EQ(scale_.item(), 1024);
         EXPECT_EQ(tracker_.item(), 6);
-        ASSERT_OK(mezzo_scale_update(scale_, tracker_, handles, 3, nullptr));
+        ASSERT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, handles, 3, nullptr));
         EXPECT_EQ(scale_.item(), 512);
         EXPECT_EQ(tracker_.item(), 0);
     }
@@ -116,7 +247,7 @@ TEST_F(ScaleUpdate, FindsAnyOneOfMany) {
         }
         const auto next_scale = [&] {
             start(1024, 5);
-            EXPECT_OK(mezzo_scale_update(scale_, tracker_, handles.data(), static_cast<int32_t>(count), nullptr));
+            EXPECT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, handles.data(), static_cast<int32_t>(count), nullptr));
             return scale_.item();
         };
         EXPECT_EQ(next_scale(), 1024);
@@ -131,7 +262,10 @@ TEST_F(ScaleUpdate, FindsAnyOneOfMany) {
 }
 
 TEST_F(ScaleUpdate, OnEveryDevice_GivesTheSameBits) {
-    desc_ = {sizeof(mezzo_scale_update_desc), 2, 1.7, 0.3};
+    desc_ = rules_of(2, 1.7, 0.3);
+    desc_.min_scale = 0.001;
+    desc_.max_scale = 70000;
+    desc_.hysteresis = 2;
     std::vector<double> scales = random_values(50, 1, 0, 70000);
     for (const double special : special_values(MEZZO_DTYPE_F32)) {
         if (!std::isnan(special)) scales.push_back(special);
@@ -140,13 +274,18 @@ TEST_F(ScaleUpdate, OnEveryDevice_GivesTheSameBits) {
         start(scale);
         const TestTensor cpu_scale = on_cpu(scale_);
         const TestTensor cpu_tracker = on_cpu(tracker_);
+        const TestTensor cpu_hysteresis = on_cpu(hysteresis_);
+        const TestTensor cpu_at_minimum = on_cpu(at_minimum_);
         for (const bool found : {false, false, true, false, true, true, false, false}) {
             step(found);
             const TestTensor cpu_found = on_cpu(found_inf_);
             const mezzo_tensor handle = cpu_found;
-            ASSERT_OK(mezzo_scale_update(cpu_scale, cpu_tracker, &handle, 1, &desc_));
+            ASSERT_OK(
+                mezzo_scale_update(cpu_scale, cpu_tracker, cpu_hysteresis, cpu_at_minimum, &handle, 1, &desc_));
             ASSERT_EQ(scale_.bytes(), cpu_scale.bytes()) << "from " << scale;
             ASSERT_EQ(tracker_.item(), cpu_tracker.item());
+            ASSERT_EQ(hysteresis_.item(), cpu_hysteresis.item());
+            ASSERT_EQ(at_minimum_.item(), cpu_at_minimum.item());
         }
     }
 }
@@ -156,7 +295,7 @@ TEST_F(ScaleUpdate, InAGraph_ReadsFoundInfWhenItIsLaunched) {
     start(1024);
     const mezzo_tensor handle = found_inf_;
     ASSERT_OK(mezzo_graph_capture_begin(test_device()));
-    ASSERT_OK(mezzo_scale_update(scale_, tracker_, &handle, 1, &desc_));
+    ASSERT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, &handle, 1, &desc_));
     mezzo_graph graph{};
     ASSERT_OK(mezzo_graph_capture_end(&graph, test_device()));
     EXPECT_EQ(scale_.item(), 1024);
@@ -174,37 +313,58 @@ TEST_F(ScaleUpdate, RejectsBadArguments) {
     const mezzo_tensor found = found_inf_;
     const TestTensor wide = TestTensor::scalar(MEZZO_DTYPE_F64, 1);
     const TestTensor vector(MEZZO_DTYPE_F32, {1}, {1});
-    EXPECT_FAILS(mezzo_scale_update({}, tracker_, &found, 1, nullptr), INVALID_HANDLE,
+    EXPECT_FAILS(mezzo_scale_update({}, tracker_, {}, {}, &found, 1, nullptr), INVALID_HANDLE,
                  "scale_update: scale is the null tensor");
-    EXPECT_FAILS(mezzo_scale_update(scale_, {}, &found, 1, nullptr), INVALID_HANDLE,
+    EXPECT_FAILS(mezzo_scale_update(scale_, {}, {}, {}, &found, 1, nullptr), INVALID_HANDLE,
                  "scale_update: growth_tracker is the null tensor");
-    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, nullptr, 1, nullptr), INVALID_ARGUMENT,
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, {}, nullptr, 1, nullptr), INVALID_ARGUMENT,
                  "scale_update: found_infs is a null pointer");
-    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, &found, 0, nullptr), INVALID_ARGUMENT,
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, {}, &found, 0, nullptr), INVALID_ARGUMENT,
                  "scale_update: count is 0, expected at least 1");
-    EXPECT_FAILS(mezzo_scale_update(wide, tracker_, &found, 1, nullptr), DTYPE_MISMATCH,
+    EXPECT_FAILS(mezzo_scale_update(wide, tracker_, {}, {}, &found, 1, nullptr), DTYPE_MISMATCH,
                  "scale_update: scale is f64[], expected dtype f32");
-    EXPECT_FAILS(mezzo_scale_update(vector, tracker_, &found, 1, nullptr), SHAPE_MISMATCH,
+    EXPECT_FAILS(mezzo_scale_update(vector, tracker_, {}, {}, &found, 1, nullptr), SHAPE_MISMATCH,
                  "scale_update: scale is f32[1], expected f32[]");
-    EXPECT_FAILS(mezzo_scale_update(scale_, found_inf_, &found, 1, nullptr), DTYPE_MISMATCH,
+    EXPECT_FAILS(mezzo_scale_update(scale_, found_inf_, {}, {}, &found, 1, nullptr), DTYPE_MISMATCH,
                  "scale_update: growth_tracker is f32[], expected dtype i32");
     const mezzo_tensor wide_handle = wide;
-    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, &wide_handle, 1, nullptr), DTYPE_MISMATCH,
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, {}, &wide_handle, 1, nullptr), DTYPE_MISMATCH,
                  "scale_update: found_infs[0] is f64[], expected dtype f32");
-    EXPECT_FAILS(mezzo_scale_update(found_inf_, tracker_, &found, 1, nullptr), INVALID_ARGUMENT,
+    EXPECT_FAILS(mezzo_scale_update(found_inf_, tracker_, {}, {}, &found, 1, nullptr), INVALID_ARGUMENT,
                  "scale_update: scale shares memory with found_infs[0], expected separate tensors");
     const auto fails = [&](const char *text) {
-        EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, &found, 1, &desc_), INVALID_ARGUMENT, text);
-        desc_ = {sizeof(mezzo_scale_update_desc), 2000, 2, 0.5};
+        EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, {}, &found, 1, &desc_), INVALID_ARGUMENT, text);
+        desc_ = rules_of(2000, 2, 0.5);
     };
     desc_.struct_size = 4;
-    fails("scale_update: desc.struct_size is 4, expected 24");
+    fails("scale_update: desc.struct_size is 4, expected 56");
     desc_.growth_interval = 0;
     fails("scale_update: desc.growth_interval is 0, expected at least 1");
     desc_.growth_factor = INFINITY;
     fails("scale_update: desc.growth_factor is inf, expected a finite number above 0");
     desc_.backoff_factor = 0;
     fails("scale_update: desc.backoff_factor is 0, expected a finite number above 0");
+    desc_.min_scale = -1;
+    fails("scale_update: desc.min_scale is -1, expected a finite number of at least 0");
+    desc_.max_scale = NAN;
+    fails("scale_update: desc.max_scale is nan, expected a finite number of at least 0");
+    desc_.min_scale = 2;
+    desc_.max_scale = 1;
+    fails("scale_update: desc.max_scale is 1, expected 0 or at least desc.min_scale, 2");
+    desc_.hysteresis = -1;
+    fails("scale_update: desc.hysteresis is -1, expected at least 0");
+    desc_.growth = enum_of<mezzo_growth>(3);
+    fails("scale_update: desc.growth is 3, expected a mezzo_growth (0 to 2)");
+    desc_.refill = enum_of<mezzo_hysteresis_refill>(2);
+    fails("scale_update: desc.refill is 2, expected a mezzo_hysteresis_refill (0 to 1)");
+    desc_.hysteresis = 2;
+    fails("scale_update: hysteresis_tracker is missing, expected i32[] as desc.hysteresis is 2");
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, found_inf_, {}, &found, 1, nullptr), DTYPE_MISMATCH,
+                 "scale_update: hysteresis_tracker is f32[], expected dtype i32");
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, tracker_, {}, &found, 1, nullptr), INVALID_ARGUMENT,
+                 "scale_update: hysteresis_tracker shares memory with growth_tracker, expected separate tensors");
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, tracker_, &found, 1, nullptr), DTYPE_MISMATCH,
+                 "scale_update: at_minimum is i32[], expected dtype f32");
     EXPECT_EQ(scale_.item(), 65536) << "a failed call changes nothing";
 }
 

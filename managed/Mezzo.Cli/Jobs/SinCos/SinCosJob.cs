@@ -62,7 +62,7 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view)
     {
         (Precision.Float32, _) or (Precision.BFloat16, null) => (LossScaling.None, null),
         (_, null or 0) => (LossScaling.Dynamic, new GradScaler(device: options.Device)),
-        (_, { } scale) => (LossScaling.Static, GradScaler.Static(scale, options.Device)),
+        (_, { } scale) => (LossScaling.Static, new GradScaler(ScalerPolicy.Static(scale), options.Device)),
     };
 
     private SinCosPoints Predict(SinCosNet net, Precision precision)
