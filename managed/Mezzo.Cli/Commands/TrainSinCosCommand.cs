@@ -57,6 +57,14 @@ internal sealed class TrainSinCosCommand
         TryParseLossScale,
         null);
 
+    private readonly Option<ScalerPolicy?> _scaler = Options.Value<ScalerPolicy?>(
+        "--scaler",
+        "Library whose rules the dynamic loss scale of 16-bit runs follows [default: torch in fp16, none in bf16]",
+        string.Join('|', ScalerPolicy.Dynamic.Select(policy => policy.Name)),
+        string.Join(", ", ScalerPolicy.Dynamic.SkipLast(1).Select(policy => policy.Name)) + $" or {ScalerPolicy.Dynamic[^1].Name}",
+        TryParseScaler,
+        null);
+
     private readonly Option<string> _capture = Options.OneOf(
         "--capture", "Capture the training step in a graph and launch it; auto does on cuda", CaptureNames.Keys, "auto");
 
@@ -77,6 +85,7 @@ internal sealed class TrainSinCosCommand
         var command = new Command("sincos", "Learns sine and cosine in fp32 and in a 16-bit type, and reports time, loss and memory.")
         {
             options._precision, options._epochs, options._samples, options._hidden, options._learningRate, options._seed, options._lossScale,
+            options._scaler,
         };
         options._device.AddTo(command);
         command.Add(options._capture);
@@ -120,12 +129,20 @@ internal sealed class TrainSinCosCommand
             LearningRate = parsed.GetValue(_learningRate),
             Seed = parsed.GetValue(_seed),
             LossScale = parsed.GetValue(_lossScale),
+            Scaler = parsed.GetValue(_scaler),
             Capture = CaptureNames[parsed.GetValue(_capture)!],
             Device = _device.Apply(parsed),
         };
-        return options is { Precision: SinCosPrecision.Float32, LossScale: not null }
-            ? throw new CommandException("--loss-scale: got --precision fp32, which has no loss scale, expected bf16, fp16 or compare")
-            : options;
+        return options switch
+        {
+            { Precision: SinCosPrecision.Float32, LossScale: not null } => throw HasNoScale("--loss-scale"),
+            { Precision: SinCosPrecision.Float32, Scaler: not null } => throw HasNoScale("--scaler"),
+            { LossScale: > 0, Scaler: not null } => throw new CommandException("--scaler: got a static --loss-scale too, expected --loss-scale 0 (dynamic) or none"),
+            _ => options,
+        };
+
+        static CommandException HasNoScale(string option) =>
+            new($"{option}: got --precision fp32, which has no loss scale, expected bf16, fp16 or compare");
     }
 
     private void Print(SinCosResult result, JobEnvironment environment, string report)
@@ -163,6 +180,12 @@ internal sealed class TrainSinCosCommand
         bool isNumber = double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double scale);
         value = scale;
         return isNumber && (scale == 0 || (double.IsPow2(scale) && float.IsNormal((float)scale)));
+    }
+
+    private static bool TryParseScaler(string text, out ScalerPolicy? value)
+    {
+        value = ScalerPolicy.Dynamic.FirstOrDefault(policy => policy.Name == text);
+        return value is not null;
     }
 
     private static bool TryParsePath(string text, out string value)

@@ -211,9 +211,9 @@ public sealed class GradScaler
 
     /// <summary>Updates the scale after the optimizers have stepped, and makes ready for the next iteration.</summary>
     /// <param name="newScale">Sets the scale to this instead, leaving the growth counter as it is.</param>
-    /// <exception cref="InvalidOperationException">
-    /// No optimizer was unscaled or stepped since the last update; or the scale should have been lowered and is
-    /// <see cref="ScalerPolicy.MinScale"/> already, with a policy for which that is an error.
+    /// <exception cref="InvalidOperationException">No optimizer was unscaled or stepped since the last update.</exception>
+    /// <exception cref="MinimumLossScaleException">
+    /// The scale should have been lowered and is <see cref="ScalerPolicy.MinScale"/> already, with a policy for which that is an error.
     /// </exception>
     public void Update(double? newScale = null)
     {
@@ -229,7 +229,7 @@ public sealed class GradScaler
     internal void ThrowAtMinimum()
     {
         _state!.AtMinimum.Fill(0);
-        throw new InvalidOperationException("Current loss scale already at minimum - cannot decrease scale anymore. Exiting run.");
+        throw new MinimumLossScaleException();
     }
 
     /// <summary>The part of <see cref="Update"/> that runs on the device; nothing is read back.</summary>

@@ -336,8 +336,8 @@ MEZZO_API mezzo_status mezzo_unscale(mezzo_tensor found_inf, const mezzo_tensor 
 
 /** When a run of clean steps makes the loss scale grow. */
 typedef enum mezzo_growth {
-    MEZZO_GROWTH_RESTARTS = 0,          /**< where growth_tracker + 1 equals the interval; then it restarts from 0 */
-    MEZZO_GROWTH_REPEATS = 1,           /**< at each multiple of the interval; growth_tracker counts on */
+    MEZZO_GROWTH_RESTARTS = 0,           /**< where growth_tracker + 1 equals the interval; then it restarts from 0 */
+    MEZZO_GROWTH_REPEATS = 1,            /**< at each multiple of the interval; growth_tracker counts on */
     MEZZO_GROWTH_REPEATS_AFTER_FIRST = 2 /**< likewise, the first clean step of a run not being counted */
 } mezzo_growth;
 
@@ -359,7 +359,7 @@ typedef struct mezzo_scale_update_desc {
     double min_scale;        /**< what the scale does not back off below, finite, at least 0 */
     double max_scale;        /**< what it does not grow above, finite; 0: growth that f32 cannot hold is left out */
     int32_t hysteresis;      /**< steps with Inf or NaN until the scale backs off, at least 0; 0 as 1 */
-    mezzo_growth growth;            /**< when the scale grows */
+    mezzo_growth growth;     /**< when the scale grows */
     mezzo_hysteresis_refill refill; /**< when hysteresis is granted anew */
     uint32_t reserved;              /**< 0 */
 } mezzo_scale_update_desc;
@@ -376,10 +376,10 @@ typedef struct mezzo_scale_update_desc {
  *
  * @param[in,out] scale f32 scalar
  * @param[in,out] growth_tracker i32 scalar, clean steps since the last one with Inf or NaN, or since the last growth
- * @param[in,out] hysteresis_tracker i32 scalar, at first desc.hysteresis: the step with Inf or NaN, counted from the next
- *                one, that makes the scale back off; may be null where desc.hysteresis is at most 1
- * @param[in,out] at_minimum f32 scalar, set to 1 where the scale was to back off and was min_scale already, else left as
- *                it is; may be null
+ * @param[in,out] hysteresis_tracker i32 scalar, at first desc.hysteresis: the step with Inf or NaN, counted from the
+ * next one, that makes the scale back off; may be null where desc.hysteresis is at most 1
+ * @param[in,out] at_minimum f32 scalar, set to 1 where the scale was to back off and was min_scale already, else left
+ * as it is; may be null
  * @param found_infs count f32 scalars, one for each optimizer; any that is not 0 counts as found
  * @param count at least 1
  * @param desc null stands for the defaults

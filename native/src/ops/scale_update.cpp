@@ -14,9 +14,9 @@
 // through the subnormals down to 0. An interval set below the tracker is not met again before the next backoff, as in
 // PyTorch, where growth restarts.
 // Sources: PyTorch's _amp_update_scale_ (the defaults); apex's amp.scaler.LossScaler (max_scale 2^24), its
-// update_scale_hysteresis (refill on clean steps) and fp16_utils.DynamicLossScaler (growth repeats, floor 1); DeepSpeed's
-// DynamicLossScaler (growth repeats after the first, floor 1, hysteresis); Megatron-LM's DynamicGradScaler (hysteresis
-// 2, floor 1).
+// update_scale_hysteresis (refill on clean steps) and fp16_utils.DynamicLossScaler (growth repeats, floor 1);
+// DeepSpeed's DynamicLossScaler (growth repeats after the first, floor 1, hysteresis); Megatron-LM's DynamicGradScaler
+// (hysteresis 2, floor 1).
 #include "ops/scale_update.h"
 
 #include <mezzo/ops.h>
@@ -110,12 +110,9 @@ void scale_update(const Tensors &tensors, const mezzo_scale_update_desc &desc) {
     check_descriptor(desc);
     check_tensors(tensors, desc);
     const auto &[scale, growth_tracker, hysteresis_tracker, at_minimum, found_infs] = tensors;
-    run_op(scale.device(), ScaleUpdate{scale,
-                                       growth_tracker,
-                                       hysteresis_tracker,
-                                       at_minimum,
-                                       {found_infs.begin(), found_infs.end()},
-                                       desc});
+    run_op(scale.device(),
+           ScaleUpdate{
+               scale, growth_tracker, hysteresis_tracker, at_minimum, {found_infs.begin(), found_infs.end()}, desc});
 }
 
 } // namespace
@@ -138,11 +135,10 @@ mezzo_status mezzo_scale_update(mezzo_tensor scale, mezzo_tensor growth_tracker,
             .reserved = 0,
         };
         mezzo::expect_count(count, 1);
-        mezzo::scale_update({mezzo::require_tensor(scale, "scale"),
-                             mezzo::require_tensor(growth_tracker, "growth_tracker"),
-                             mezzo::optional_tensor(hysteresis_tracker, "hysteresis_tracker"),
-                             mezzo::optional_tensor(at_minimum, "at_minimum"),
-                             mezzo::require_tensors(found_infs, count, "found_infs")},
-                            mezzo::read_descriptor(desc, kDefaults));
+        mezzo::scale_update(
+            {mezzo::require_tensor(scale, "scale"), mezzo::require_tensor(growth_tracker, "growth_tracker"),
+             mezzo::optional_tensor(hysteresis_tracker, "hysteresis_tracker"),
+             mezzo::optional_tensor(at_minimum, "at_minimum"), mezzo::require_tensors(found_infs, count, "found_infs")},
+            mezzo::read_descriptor(desc, kDefaults));
     });
 }

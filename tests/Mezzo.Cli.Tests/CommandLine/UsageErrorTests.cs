@@ -28,6 +28,9 @@ public sealed class UsageErrorTests
     [TestCase("--json: got '', expected a file", "train", "sincos", "--json", "")]
     [TestCase("--epochs: given more than once, expected at most once", "train", "sincos", "--epochs", "5", "--epochs", "6")]
     [TestCase("--epochs: no value given, expected N", "train", "sincos", "--epochs")]
+    [TestCase("--scaler: got 'keras', expected torch, apex-amp, apex-fp16-optimizer, apex-hysteresis, deepspeed or megatron", "train", "sincos", "--scaler", "keras")]
+    [TestCase("--scaler: got --precision fp32, which has no loss scale, expected bf16, fp16 or compare", "train", "sincos", "--precision", "fp32", "--scaler", "torch")]
+    [TestCase("--scaler: got a static --loss-scale too, expected --loss-scale 0 (dynamic) or none", "train", "sincos", "--scaler", "torch", "--loss-scale", "8")]
     [TestCase("--loss-scale: got --precision fp32, which has no loss scale, expected bf16, fp16 or compare", "train", "sincos", "--precision", "fp32", "--loss-scale", "8")]
     public void BadCommandLine_IsRefusedInOneSentence(string sentence, params string[] args)
     {
@@ -73,7 +76,7 @@ public sealed class UsageErrorTests
         {
             Assert.That(outcome.ExitCode, Is.Zero);
             foreach (string option in new[]
-                { "--precision", "--epochs", "--samples", "--hidden", "--lr", "--seed", "--device", "--threads", "--capture", "--loss-scale", "--out", "--json", "--quiet" })
+                { "--precision", "--epochs", "--samples", "--hidden", "--lr", "--seed", "--device", "--threads", "--capture", "--loss-scale", "--scaler", "--out", "--json", "--quiet" })
             {
                 Assert.That(outcome.Output, Does.Contain(option));
             }

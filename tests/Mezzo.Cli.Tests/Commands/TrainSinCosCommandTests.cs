@@ -190,6 +190,32 @@ public sealed class TrainSinCosCommandTests
         Assert.That(Property(Property(json, "runs")[0], "scales")[0].GetDouble(), Is.EqualTo(scale));
     }
 
+    [TestCase("torch", 65536)]
+    [TestCase("apex-amp", 65536)]
+    [TestCase("apex-fp16-optimizer", 65536)]
+    [TestCase("apex-hysteresis", 65536)]
+    [TestCase("deepspeed", 65536)]
+    [TestCase("megatron", 4294967296)]
+    public void Scaler_BeginsAsItsLibraryDoes(string policy, double scale)
+    {
+        var (outcome, json) = Train("--precision", "bf16", "--scaler", policy);
+
+        Assert.That(outcome.ExitCode, Is.Zero, outcome.Error);
+        Assert.That(Property(Property(json, "runs")[0], "scales")[0].GetDouble(), Is.EqualTo(scale));
+    }
+
+    [Test]
+    public void DeepSpeedsScaler_AtItsSmallestScale_EndsTheRun()
+    {
+        var outcome = CommandRunner.Run(
+            [.. Tiny[..2], "--precision", "fp16", "--scaler", "deepspeed", "--lr", "1e30", "--epochs", "40", "--samples", "64", "--hidden", "8",
+                "--device", TestDevice.Name, "--out", _folder.Path]);
+
+        Assert.That(
+            (outcome.ExitCode, outcome.Error),
+            Is.EqualTo((ExitCode.Failure, "Current loss scale already at minimum - cannot decrease scale anymore. Exiting run.\n")));
+    }
+
     [Test]
     public void StaticLossScale_StaysWhenStepsAreSkipped()
     {

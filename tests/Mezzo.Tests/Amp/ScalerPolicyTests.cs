@@ -79,7 +79,7 @@ internal sealed class ScalerPolicyTests : TensorFixture
                 bool overflow = random.NextDouble() < overflows;
                 if (!oracle.Update(overflow))
                 {
-                    Assert.That(() => Iterate(scaler, overflow), Throws.InvalidOperationException);
+                    Assert.That(() => Iterate(scaler, overflow), Throws.TypeOf<MinimumLossScaleException>());
                     break;
                 }
 
@@ -96,7 +96,7 @@ internal sealed class ScalerPolicyTests : TensorFixture
         Assert.That(scales, Is.EqualTo(Enumerable.Range(0, 17).Select(i => 65536 / Math.Pow(2, i))), "the first overflow is forgiven");
         Assert.That(
             () => Iterate(scaler, overflow: true),
-            Throws.InvalidOperationException.With.Message.EqualTo("Current loss scale already at minimum - cannot decrease scale anymore. Exiting run."));
+            Throws.TypeOf<MinimumLossScaleException>().With.Message.EqualTo("Current loss scale already at minimum - cannot decrease scale anymore. Exiting run."));
         Assert.That(Iterate(scaler, overflow: false), Is.EqualTo(1), "a caller who goes on can");
     }
 
@@ -173,7 +173,7 @@ internal sealed class ScalerPolicyTests : TensorFixture
         factor.Fill(double.PositiveInfinity);
         Assert.That(
             () => trainer.Run(loss, 10, new SynchronousProgress(step => skipped.Add(step.Reason))),
-            Throws.InvalidOperationException.With.Message.StartsWith("Current loss scale already at minimum"));
+            Throws.TypeOf<MinimumLossScaleException>());
         Assert.That(skipped, Is.EqualTo(new[] { SkipReason.NonFiniteGradients, SkipReason.NonFiniteGradients, SkipReason.ScaleAtMinimum }));
     }
 

@@ -79,14 +79,11 @@ std::vector<Library> libraries() {
         {"PyTorch", 0, 0, 0, MEZZO_GROWTH_RESTARTS, kOnGrowth, torch},
         {"apex amp", 0, 0x1p24, 1, MEZZO_GROWTH_RESTARTS, kOnGrowth, torch},
         {"apex FP16_Optimizer", 1, 0, 1, MEZZO_GROWTH_REPEATS, kOnGrowth, torch},
-        {"DeepSpeed, hysteresis 2",
-         1,
-         0,
-         2,
-         MEZZO_GROWTH_REPEATS_AFTER_FIRST,
-         kOnGrowth,
-         {1024, 1024, 1024, 1024, 1024, 1024, 2048, 2048, 1024, 1024, 1024, 1024,
-          512,  512,  256,  128,  128,  64,   64,   64,   64,   128,  128,  128}},
+        {"DeepSpeed, hysteresis 2", 1, 0, 2, MEZZO_GROWTH_REPEATS_AFTER_FIRST, kOnGrowth, {1024, 1024, 1024, 1024, 1024,
+                                                                                           1024, 2048, 2048, 1024, 1024,
+                                                                                           1024, 1024, 512,  512,  256,
+                                                                                           128,  128,  64,   64,   64,
+                                                                                           64,   128,  128,  128}},
         {"DeepSpeed, consecutive hysteresis 2",
          1,
          0,
@@ -95,30 +92,21 @@ std::vector<Library> libraries() {
          kOnCleanStep,
          {1024, 1024, 1024, 1024, 1024, 1024, 2048, 2048, 1024, 1024, 1024, 1024,
           1024, 1024, 1024, 512,  512,  512,  512,  512,  512,  1024, 1024, 1024}},
-        {"DeepSpeed, hysteresis 1",
-         1,
-         0,
-         1,
-         MEZZO_GROWTH_REPEATS_AFTER_FIRST,
-         kOnGrowth,
-         {1024, 1024, 512, 512, 512, 512, 1024, 512, 256, 256, 256, 256,
-          128,  128,  64,  32,  32,  16,  16,   16,  16,  32,  32,  32}},
-        {"Megatron-LM, hysteresis 2",
-         1,
-         0,
-         2,
-         MEZZO_GROWTH_RESTARTS,
-         kOnGrowth,
-         {1024, 1024, 1024, 1024, 1024, 2048, 2048, 2048, 1024, 1024, 1024, 2048,
-          2048, 2048, 1024, 512,  512,  256,  256,  256,  512,  512,  512,  1024}},
-        {"apex's update_scale_hysteresis, 2",
-         0,
-         0,
-         2,
-         MEZZO_GROWTH_RESTARTS,
-         kOnCleanStep,
-         {1024, 1024, 1024, 1024, 1024, 2048, 2048, 2048, 1024, 1024, 1024, 2048,
-          2048, 2048, 2048, 1024, 1024, 1024, 1024, 1024, 2048, 2048, 2048, 4096}}};
+        {"DeepSpeed, hysteresis 1", 1, 0, 1, MEZZO_GROWTH_REPEATS_AFTER_FIRST, kOnGrowth, {1024, 1024, 512, 512, 512,
+                                                                                           512,  1024, 512, 256, 256,
+                                                                                           256,  256,  128, 128, 64,
+                                                                                           32,   32,   16,  16,  16,
+                                                                                           16,   32,   32,  32}},
+        {"Megatron-LM, hysteresis 2", 1, 0, 2, MEZZO_GROWTH_RESTARTS, kOnGrowth, {1024, 1024, 1024, 1024, 1024, 2048,
+                                                                                  2048, 2048, 1024, 1024, 1024, 2048,
+                                                                                  2048, 2048, 1024, 512,  512,  256,
+                                                                                  256,  256,  512,  512,  512,  1024}},
+        {"apex's update_scale_hysteresis, 2", 0, 0, 2, MEZZO_GROWTH_RESTARTS, kOnCleanStep, {1024, 1024, 1024, 1024,
+                                                                                             1024, 2048, 2048, 2048,
+                                                                                             1024, 1024, 1024, 2048,
+                                                                                             2048, 2048, 2048, 1024,
+                                                                                             1024, 1024, 1024, 1024,
+                                                                                             2048, 2048, 2048, 4096}}};
 }
 
 TEST_F(ScaleUpdate, FollowsTheTracesOfTrainingLibraries) {
@@ -247,7 +235,8 @@ TEST_F(ScaleUpdate, FindsAnyOneOfMany) {
         }
         const auto next_scale = [&] {
             start(1024, 5);
-            EXPECT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, handles.data(), static_cast<int32_t>(count), nullptr));
+            EXPECT_OK(
+                mezzo_scale_update(scale_, tracker_, {}, {}, handles.data(), static_cast<int32_t>(count), nullptr));
             return scale_.item();
         };
         EXPECT_EQ(next_scale(), 1024);
@@ -280,8 +269,7 @@ TEST_F(ScaleUpdate, OnEveryDevice_GivesTheSameBits) {
             step(found);
             const TestTensor cpu_found = on_cpu(found_inf_);
             const mezzo_tensor handle = cpu_found;
-            ASSERT_OK(
-                mezzo_scale_update(cpu_scale, cpu_tracker, cpu_hysteresis, cpu_at_minimum, &handle, 1, &desc_));
+            ASSERT_OK(mezzo_scale_update(cpu_scale, cpu_tracker, cpu_hysteresis, cpu_at_minimum, &handle, 1, &desc_));
             ASSERT_EQ(scale_.bytes(), cpu_scale.bytes()) << "from " << scale;
             ASSERT_EQ(tracker_.item(), cpu_tracker.item());
             ASSERT_EQ(hysteresis_.item(), cpu_hysteresis.item());

@@ -58,11 +58,11 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view)
         return new SinCosRun(precision, scaling, history.Steps, history.Elapsed, peak, trainer.CaptureStatus, Predict(net, precision));
     }
 
-    private (LossScaling Scaling, GradScaler? Scaler) Scaler(Precision precision) => (precision, options.LossScale) switch
+    private (LossScaling Scaling, GradScaler? Scaler) Scaler(Precision precision) => (precision, options.LossScale, options.Scaler) switch
     {
-        (Precision.Float32, _) or (Precision.BFloat16, null) => (LossScaling.None, null),
-        (_, null or 0) => (LossScaling.Dynamic, new GradScaler(device: options.Device)),
-        (_, { } scale) => (LossScaling.Static, new GradScaler(ScalerPolicy.Static(scale), options.Device)),
+        (Precision.Float32, _, _) or (Precision.BFloat16, null, null) => (LossScaling.None, null),
+        (_, null or 0, var policy) => (LossScaling.Dynamic, new GradScaler(policy ?? ScalerPolicy.Torch, options.Device)),
+        (_, { } scale, _) => (LossScaling.Static, new GradScaler(ScalerPolicy.Static(scale), options.Device)),
     };
 
     private SinCosPoints Predict(SinCosNet net, Precision precision)

@@ -34,6 +34,9 @@ internal sealed record SinCosOptions
     /// <summary>Null leaves 16-bit runs their default: dynamic in fp16, none in bf16. 0 is dynamic, a positive number static.</summary>
     public double? LossScale { get; init; }
 
+    /// <summary>Rules of a dynamic scale; null leaves 16-bit runs their default, PyTorch's in fp16 and none in bf16.</summary>
+    public ScalerPolicy? Scaler { get; init; }
+
     /// <summary>The precisions to run, in order.</summary>
     public IReadOnlyList<Precision> Runs() => Precision switch
     {
