@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Builds and runs one sample as its reader would: eng/samples.sh NAME SCRATCH, with Mezzo installed in
+# Builds and runs one sample as its reader would: eng/samples.sh NAME SCRATCH [FILE], with Mezzo installed in
 # SCRATCH/prefix.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source eng/common.sh
 
-readonly scratch=$2 prefix=$2/prefix
+readonly scratch=$2 prefix=$2/prefix sample=${3-}
 
 c_by_cmake() {
     cmake -S samples/c -B "$scratch/c" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$prefix"
@@ -28,7 +28,7 @@ python() {
 }
 
 csharp() {
-    dotnet run -c "$dotnet_configuration" samples/csharp/sincos.cs
+    dotnet run -c "$dotnet_configuration" "$sample"
 }
 
 # The first C# block of README.md is a whole program.

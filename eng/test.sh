@@ -74,7 +74,9 @@ case_of 'cmake --install' cmake --install build/release --prefix "$scratch/prefi
 case_of 'C sample, found by CMake' eng/samples.sh c_by_cmake "$scratch"
 case_of 'C sample, found by pkg-config' eng/samples.sh c_by_pkg_config "$scratch"
 case_of 'Python sample' eng/samples.sh python "$scratch"
-case_of 'C# sample' eng/samples.sh csharp "$scratch"
+for sample in samples/csharp/*.cs; do
+    case_of "C# sample $(basename "$sample" .cs)" eng/samples.sh csharp "$scratch" "$sample"
+done
 case_of 'C# example of the README' eng/samples.sh readme "$scratch"
 results+=("$suite_file=0")
 

@@ -224,6 +224,7 @@ public sealed partial class Trainer : IDisposable
 
     private void Report(StepResult result)
     {
+        TrainingMetrics.Record(result);
         if (result.Outcome == StepOutcome.Skipped)
         {
             LogSkipped(_options.Logger, result.Step, result.Reason, result.Loss, result.Scale);
