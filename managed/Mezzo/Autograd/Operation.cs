@@ -52,6 +52,7 @@ internal abstract class Operation
         operation._inputs = Autocast.CastInputs(operation, inputs);
         CaptureTrace.Current?.Apply(operation, operation._inputs);
         var output = operation.Forward();
+        OpManifest.Add(operation.Name, operation._inputs, output);
         if (NoGrad.IsRecording && Array.Exists(operation._inputs, input => input is { RequiresGrad: true }))
         {
             operation.Sequence = Interlocked.Increment(ref _nextSequence);
