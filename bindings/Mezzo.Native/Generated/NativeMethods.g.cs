@@ -433,7 +433,7 @@ internal static unsafe partial class NativeMethods
     /// <param name="scale">f32 scalar.</param>
     /// <param name="growthTracker">i32 scalar, clean steps since the last one with Inf or NaN, or since the last growth.</param>
     /// <param name="hysteresisTracker">i32 scalar, at first desc.hysteresis: the step with Inf or NaN, counted from the next one, that makes the scale back off; may be null where desc.hysteresis is at most 1.</param>
-    /// <param name="atMinimum">f32 scalar, set to 1 where the scale was to back off and was min_scale already, else left as it is; may be null.</param>
+    /// <param name="atMinimum">f32 scalar, 1 where the scale was to back off and was min_scale already, else 0; may be null.</param>
     /// <param name="foundInfs">Count f32 scalars, one for each optimizer; any that is not 0 counts as found.</param>
     /// <param name="count">At least 1.</param>
     /// <param name="desc">Null stands for the defaults.</param>

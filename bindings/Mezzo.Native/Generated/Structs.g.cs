@@ -190,10 +190,10 @@ internal struct MezzoScaleUpdateDesc
     /// <summary>Factor after a step with Inf or NaN, finite, above 0; default 0.5.</summary>
     public double BackoffFactor;
 
-    /// <summary>What the scale does not back off below, finite, at least 0.</summary>
+    /// <summary>What the scale does not back off below, 0 or finite and above 0 in f32.</summary>
     public double MinScale;
 
-    /// <summary>What it does not grow above, finite; 0: growth that f32 cannot hold is left out.</summary>
+    /// <summary>What it does not grow above, likewise; 0: growth that f32 cannot hold is left out.</summary>
     public double MaxScale;
 
     /// <summary>Steps with Inf or NaN until the scale backs off, at least 0; 0 as 1.</summary>

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 using Mezzo.Native;
 
@@ -52,6 +51,11 @@ public sealed class GradScaler
     public GradScaler(ScalerPolicy policy, Device? device = null)
     {
         ArgumentNullException.ThrowIfNull(policy);
+        if (policy.MaxScale < policy.MinScale)
+        {
+            throw new ArgumentException($"The policy's MaxScale is {policy.MaxScale}, expected at least its MinScale, {policy.MinScale}.", nameof(policy));
+        }
+
         (Policy, _device) = (policy, device ?? Device.Default);
         _initial = new ScaleState(policy.InitScale, GrowthTracker: 0, policy.Hysteresis);
     }
@@ -96,10 +100,12 @@ public sealed class GradScaler
     /// <summary>Whether no optimizer has been unscaled or stepped since the last update.</summary>
     internal bool IsReady => _active.Count == 0;
 
-    /// <summary>f32 scalar, 1 once the scale could not back off where that is an error; null where it is none.</summary>
+    /// <summary>f32 scalar, 1 where the latest update found no lower scale to back off to; null where that is no error.</summary>
     internal Tensor? AtMinimum => Policy.ThrowsAtMinScale ? _state?.AtMinimum : null;
 
     private bool HasHysteresis => Policy.Hysteresis > 1;
+
+    private string? PolicyKey => Policy.CountsAsTorch ? null : Policy.Name;
 
     private ScaleState Current => _state?.Read() ?? _initial;
 
@@ -217,27 +223,20 @@ public sealed class GradScaler
     /// </exception>
     public void Update(double? newScale = null)
     {
-        IssueUpdate(newScale);
-        if (CaptureTrace.Recording is null && AtMinimum?.Item() > 0)
+        bool followsRules = IssueUpdate(newScale);
+        if (followsRules && CaptureTrace.Recording is null && AtMinimum?.Item() > 0)
         {
-            ThrowAtMinimum();
+            throw new MinimumLossScaleException();
         }
     }
 
-    /// <summary>Throws what <see cref="AtMinimum"/> says, once.</summary>
-    [DoesNotReturn]
-    internal void ThrowAtMinimum()
-    {
-        _state!.AtMinimum.Fill(0);
-        throw new MinimumLossScaleException();
-    }
-
     /// <summary>The part of <see cref="Update"/> that runs on the device; nothing is read back.</summary>
-    internal void IssueUpdate(double? newScale = null)
+    /// <returns>Whether the scale was updated by the policy's rules.</returns>
+    internal bool IssueUpdate(double? newScale = null)
     {
         if (!IsEnabled)
         {
-            return;
+            return false;
         }
 
         var scale = RequireScale(nameof(Update));
@@ -250,12 +249,15 @@ public sealed class GradScaler
         {
             throw new InvalidOperationException("No inf checks were recorded prior to update.");
         }
-        else if (!Policy.IsStatic && foundInfs.Length > 0)
+
+        bool followsRules = newScale is null && !Policy.IsStatic && foundInfs.Length > 0;
+        if (followsRules)
         {
             _state!.Update(foundInfs, Policy);
         }
 
         Forget();
+        return followsRules;
     }
 
     /// <summary>Makes ready for the next iteration, whatever happened to the one in progress.</summary>
@@ -273,7 +275,7 @@ public sealed class GradScaler
     /// <summary>The current scale, 1 when disabled. Waits for the work that computes it.</summary>
     public double GetScale() => !IsEnabled ? 1 : _state?.Scale.Item() ?? _initial.Scale;
 
-    /// <summary>Clean steps since the scale last changed.</summary>
+    /// <summary>Clean steps since the last overflow or, where counting restarts with growth as PyTorch's does, since the last growth.</summary>
     public int GetGrowthTracker() => Current.GrowthTracker;
 
     /// <summary>The state to save between two iterations.</summary>
@@ -293,14 +295,14 @@ public sealed class GradScaler
             GrowthInterval = GrowthInterval,
             GrowthTracker = current.GrowthTracker,
             HysteresisTracker = HasHysteresis ? current.HysteresisTracker : null,
+            Policy = PolicyKey,
         };
     }
 
     /// <summary>Takes over a saved state. A disabled scaler ignores it.</summary>
     /// <exception cref="InvalidOperationException">The state is empty, as that of a disabled scaler is.</exception>
     /// <exception cref="ArgumentException">
-    /// A key is missing, a value out of its range, or the state that of a policy with hysteresis and this one has none;
-    /// nothing is changed then.
+    /// A key is missing, a value out of its range, or the state that of a policy that counts differently; nothing is changed then.
     /// </exception>
     public void LoadStateDict(GradScalerState state)
     {
@@ -314,6 +316,13 @@ public sealed class GradScaler
         {
             throw new InvalidOperationException(
                 "The source state dict is empty, possibly because it was saved from a disabled instance of GradScaler.");
+        }
+
+        if (state.Policy != PolicyKey)
+        {
+            throw new ArgumentException(
+                $"The state's '_policy' is {state.Policy ?? "none, as PyTorch's"}, expected {PolicyKey ?? "none"} for a scaler with the policy '{Policy.Name}': they count differently.",
+                nameof(state));
         }
 
         // A scale of 0 is what a run of overflows ends in, and may be saved.
@@ -419,7 +428,7 @@ internal readonly record struct IssuedScalerStep(bool HasGradients, Tensor? Scal
     public ScalerStepResult Result(double scale, double foundInf, double atMinimum = 0)
     {
         var reason = !HasGradients ? SkipReason.NoGradients
-            : atMinimum != 0 ? SkipReason.ScaleAtMinimum
+            : foundInf != 0 && atMinimum != 0 ? SkipReason.ScaleAtMinimum
             : foundInf != 0 ? SkipReason.NonFiniteGradients
             : SkipReason.None;
         return new ScalerStepResult(reason == SkipReason.None ? StepOutcome.Applied : StepOutcome.Skipped, reason, scale);

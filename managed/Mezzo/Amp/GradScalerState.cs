@@ -29,13 +29,17 @@ public sealed record GradScalerState
     [JsonPropertyName("growth_interval")]
     public int? GrowthInterval { get; init; }
 
-    /// <summary>Clean steps since the last change of the scale.</summary>
+    /// <summary>Clean steps, as <see cref="GradScaler.GetGrowthTracker"/> counts them.</summary>
     [JsonPropertyName("_growth_tracker")]
     public int? GrowthTracker { get; init; }
 
     /// <summary>Overflows until the scale backs off, counting the one that makes it; null for a policy without hysteresis. Not one of PyTorch's keys.</summary>
     [JsonPropertyName("_hysteresis_tracker")]
     public int? HysteresisTracker { get; init; }
+
+    /// <summary>Name of the policy, where its counters are not PyTorch's; null otherwise. Not one of PyTorch's keys.</summary>
+    [JsonPropertyName("_policy")]
+    public string? Policy { get; init; }
 
     /// <summary>Reads what <see cref="ToJson"/> wrote, or PyTorch's state dictionary as JSON.</summary>
     /// <exception cref="JsonException">The text is not a JSON object of these keys.</exception>

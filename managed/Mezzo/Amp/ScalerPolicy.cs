@@ -8,8 +8,7 @@ namespace Mezzo;
 /// libraries are here by name, and followed step by step; any of their numbers can be changed by <c>with</c>.
 /// </summary>
 /// <remarks>
-/// The scale is a number in f32 on the device, between 2^-149 and 2^127, whatever the policy: a library that keeps it in
-/// f64 could leave that range.
+/// The scale is a number in f32 on the device, whatever the policy: a library that keeps it in f64 could leave that range.
 /// </remarks>
 /// <example><code>
 /// var scaler = new GradScaler(ScalerPolicy.DeepSpeed with { GrowthInterval = 500 });
@@ -97,13 +96,11 @@ public sealed record ScalerPolicy
     }
 
     /// <summary>What the scale does not back off below; 0 for no floor.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Set to a number below 0, or that is not finite.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">Set to a number that is neither 0 nor finite and above 0 in f32.</exception>
     public double MinScale
     {
         get => _minScale;
-        init => _minScale = double.IsFinite(value) && value >= 0
-            ? value
-            : throw new ArgumentOutOfRangeException(nameof(MinScale), value, "The smallest scale must be finite and >= 0.0.");
+        init => _minScale = value == 0 ? 0 : RequirePositive(value, nameof(MinScale));
     }
 
     /// <summary>What the scale does not grow above; null for no ceiling, where growth that f32 cannot hold is left out.</summary>
@@ -138,6 +135,9 @@ public sealed record ScalerPolicy
 
     /// <summary>How clean steps are counted.</summary>
     internal MezzoGrowth Growth { get; private init; }
+
+    /// <summary>Whether the counters mean what PyTorch's growth tracker means.</summary>
+    internal bool CountsAsTorch => Growth == MezzoGrowth.Restarts && Hysteresis == 1;
 
     /// <summary>
     /// A scale that never changes. Steps with Inf or NaN are skipped like any other's, so with a scale of 1 it is the guard

@@ -214,11 +214,11 @@ public sealed partial class Trainer : IDisposable
     }
 
     /// <summary>Throws where a step's result is an error, once it has been reported.</summary>
-    private void ThrowWhereOver(StepResult result)
+    private static void ThrowWhereOver(StepResult result)
     {
         if (result.Reason == SkipReason.ScaleAtMinimum)
         {
-            _training.Scaler.ThrowAtMinimum();
+            throw new MinimumLossScaleException();
         }
     }
 

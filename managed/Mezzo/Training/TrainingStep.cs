@@ -32,11 +32,19 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
         _report ??= new Report(optimizer.Device);
         var loss = Forward(function, inputs);
         scaler.Scale(loss).Backward();
-        var step = scaler.IssueStep(optimizer);
-        _report.Write(loss, step);
-        scaler.IssueUpdate();
-        _report.WriteAtMinimum(scaler.AtMinimum);
-        return step;
+        try
+        {
+            var step = scaler.IssueStep(optimizer);
+            _report.Write(loss, step);
+            scaler.IssueUpdate();
+            _report.WriteAtMinimum(scaler.AtMinimum);
+            return step;
+        }
+        catch
+        {
+            scaler.Forget(); // else the next step would be called the second since the last update
+            throw;
+        }
     }
 
     /// <summary>Waits for the step issued last.</summary>

@@ -356,8 +356,8 @@ typedef struct mezzo_scale_update_desc {
     int32_t growth_interval; /**< clean steps in a row before the scale grows, at least 1; default 2000 */
     double growth_factor;    /**< factor of growth, finite, above 0; default 2 */
     double backoff_factor;   /**< factor after a step with Inf or NaN, finite, above 0; default 0.5 */
-    double min_scale;        /**< what the scale does not back off below, finite, at least 0 */
-    double max_scale;        /**< what it does not grow above, finite; 0: growth that f32 cannot hold is left out */
+    double min_scale;        /**< what the scale does not back off below, 0 or finite and above 0 in f32 */
+    double max_scale;        /**< what it does not grow above, likewise; 0: growth that f32 cannot hold is left out */
     int32_t hysteresis;      /**< steps with Inf or NaN until the scale backs off, at least 0; 0 as 1 */
     mezzo_growth growth;     /**< when the scale grows */
     mezzo_hysteresis_refill refill; /**< when hysteresis is granted anew */
@@ -378,8 +378,7 @@ typedef struct mezzo_scale_update_desc {
  * @param[in,out] growth_tracker i32 scalar, clean steps since the last one with Inf or NaN, or since the last growth
  * @param[in,out] hysteresis_tracker i32 scalar, at first desc.hysteresis: the step with Inf or NaN, counted from the
  * next one, that makes the scale back off; may be null where desc.hysteresis is at most 1
- * @param[in,out] at_minimum f32 scalar, set to 1 where the scale was to back off and was min_scale already, else left
- * as it is; may be null
+ * @param[out] at_minimum f32 scalar, 1 where the scale was to back off and was min_scale already, else 0; may be null
  * @param found_infs count f32 scalars, one for each optimizer; any that is not 0 counts as found
  * @param count at least 1
  * @param desc null stands for the defaults

@@ -43,8 +43,9 @@ void expect_factor(double factor, const char *name) {
 }
 
 void expect_bound(double bound, const char *name) {
-    if (std::isfinite(bound) && bound >= 0) return;
-    fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.%s is %g, expected a finite number of at least 0", name, bound);
+    const auto stored = static_cast<float>(std::min(std::abs(bound), double{std::numeric_limits<float>::max()}));
+    if (bound == 0 || (bound > 0 && bound <= std::numeric_limits<float>::max() && stored > 0)) return;
+    fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.%s is %g, expected 0 or a finite number above 0 in f32", name, bound);
 }
 
 /// Enumerators go from 0 to the last.

@@ -36,15 +36,17 @@ MEZZO_HOST_DEVICE LossScale backed_off(LossScale now, const mezzo_scale_update_d
         now.hysteresis_tracker -= 1;
         return now;
     }
-    now.at_minimum = now.scale == desc.min_scale;
-    const double lower = now.scale * desc.backoff_factor;
-    now.scale = static_cast<float>(lower < desc.min_scale ? desc.min_scale : lower);
+    const auto least = static_cast<float>(desc.min_scale);
+    now.at_minimum = now.scale == least;
+    const auto lower = static_cast<float>(now.scale * desc.backoff_factor);
+    now.scale = lower < least ? least : lower;
     return now;
 }
 
 MEZZO_HOST_DEVICE bool grows(int32_t growth_tracker, const mezzo_scale_update_desc &desc) {
     const int64_t clean = int64_t{growth_tracker} + 1;
     if (desc.growth == MEZZO_GROWTH_RESTARTS) return clean == desc.growth_interval;
+    if (growth_tracker == std::numeric_limits<int32_t>::max()) return false; // it counts no further
     const int64_t counted = desc.growth == MEZZO_GROWTH_REPEATS ? clean : clean - 1;
     return counted > 0 && counted % desc.growth_interval == 0;
 }
@@ -82,7 +84,7 @@ struct LossScalePlaces {
         *scale = next.scale;
         *growth_tracker = next.growth_tracker;
         if (hysteresis_tracker != nullptr) *hysteresis_tracker = next.hysteresis_tracker;
-        if (at_minimum != nullptr && next.at_minimum) *at_minimum = 1;
+        if (at_minimum != nullptr) *at_minimum = next.at_minimum ? 1 : 0;
     }
 };
 

@@ -125,19 +125,22 @@ internal sealed class ScalerPolicyTests : TensorFixture
     }
 
     [Test]
-    public void State_OfAPolicyWithHysteresis_IsForSuchPoliciesAlone()
+    public void State_OfAPolicyThatCountsDifferently_IsRefused()
     {
-        var state = new GradScaler(ScalerPolicy.Megatron).StateDict();
+        var megatron = new GradScaler(ScalerPolicy.Megatron).StateDict();
         Assert.Multiple(() =>
         {
-            Assert.That(state.HysteresisTracker, Is.EqualTo(2));
-            Assert.That(
-                () => new GradScaler().LoadStateDict(state),
-                Throws.ArgumentException.With.Message.StartsWith("The state has the key '_hysteresis_tracker', but the policy 'torch' has no hysteresis."));
-            Assert.That(
-                () => new GradScaler(ScalerPolicy.Megatron).LoadStateDict(new GradScaler().StateDict()),
-                Throws.ArgumentException.With.Message.EqualTo("The state of the GradScaler lacks the key '_hysteresis_tracker'."));
+            Assert.That((megatron.HysteresisTracker, megatron.Policy), Is.EqualTo((2, "megatron")));
+            Refused(ScalerPolicy.Torch, megatron, "The state's '_policy' is megatron, expected none for a scaler with the policy 'torch': they count differently.");
+            Refused(ScalerPolicy.Megatron, new GradScaler().StateDict(), "The state's '_policy' is none, as PyTorch's, expected megatron for a scaler");
+            Refused(ScalerPolicy.DeepSpeed, megatron, "The state's '_policy' is megatron, expected deepspeed for a scaler");
+            Refused(ScalerPolicy.DeepSpeed with { Hysteresis = 1 }, new GradScaler(ScalerPolicy.DeepSpeed).StateDict(), "The state has the key '_hysteresis_tracker', but");
+            Refused(ScalerPolicy.Megatron, megatron with { HysteresisTracker = null }, "The state of the GradScaler lacks the key '_hysteresis_tracker'.");
+            Assert.That(() => new GradScaler(ScalerPolicy.ApexAmp).LoadStateDict(new GradScaler().StateDict()), Throws.Nothing, "they count alike");
         });
+
+        static void Refused(ScalerPolicy policy, GradScalerState state, string message) =>
+            Assert.That(() => new GradScaler(policy).LoadStateDict(state), Throws.ArgumentException.With.Message.StartsWith(message));
     }
 
     [Test]
@@ -148,7 +151,12 @@ internal sealed class ScalerPolicyTests : TensorFixture
         {
             Refused(() => policy with { InitScale = 0 }, "The loss scale must be finite and > 0.0 in f32.");
             Refused(() => policy with { MaxScale = double.NaN }, "The loss scale must be finite and > 0.0 in f32.");
-            Refused(() => policy with { MinScale = -1 }, "The smallest scale must be finite and >= 0.0.");
+            Refused(() => policy with { MinScale = -1 }, "The loss scale must be finite and > 0.0 in f32.");
+            Refused(() => policy with { MinScale = 1e-50 }, "The loss scale must be finite and > 0.0 in f32.");
+            Refused(() => policy with { MaxScale = 1e39 }, "The loss scale must be finite and > 0.0 in f32.");
+            Assert.That(
+                () => new GradScaler(policy with { MinScale = 2, MaxScale = 1 }),
+                Throws.ArgumentException.With.Message.StartsWith("The policy's MaxScale is 1, expected at least its MinScale, 2."));
             Refused(() => policy with { Hysteresis = 0 }, "The hysteresis must be at least 1.");
             Refused(() => ScalerPolicy.Static(double.PositiveInfinity), "The loss scale must be finite and > 0.0 in f32.");
         });
@@ -175,6 +183,25 @@ internal sealed class ScalerPolicyTests : TensorFixture
             () => trainer.Run(loss, 10, new SynchronousProgress(step => skipped.Add(step.Reason))),
             Throws.TypeOf<MinimumLossScaleException>());
         Assert.That(skipped, Is.EqualTo(new[] { SkipReason.NonFiniteGradients, SkipReason.NonFiniteGradients, SkipReason.ScaleAtMinimum }));
+    }
+
+    [Test]
+    public void Trainer_WhoseResultsAreReadTogether_ThrowsToo_AndGoesOn()
+    {
+        var factor = Tensor.Full([2], 1);
+        using var trainer = new Trainer(_adam, new TrainerOptions
+        {
+            Precision = Precision.Float16,
+            Scaler = new GradScaler(ScalerPolicy.DeepSpeed with { InitScale = 2 }),
+            Capture = CaptureMode.On,
+            ReadEvery = 8,
+        });
+        Func<Tensor> loss = () => Losses.Mse(_parameter, factor);
+        trainer.Run(loss, 4);
+        factor.Fill(double.PositiveInfinity);
+        Assert.That(() => trainer.Run(loss, 16), Throws.TypeOf<MinimumLossScaleException>());
+        factor.Fill(1);
+        Assert.That(trainer.Run(loss, 1).Steps[0].Outcome, Is.EqualTo(StepOutcome.Applied));
     }
 
     /// <summary>One iteration, and the scale after it.</summary>

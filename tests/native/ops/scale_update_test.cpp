@@ -133,7 +133,14 @@ TEST_F(ScaleUpdate, BacksOffToTheFloorAndSaysSo) {
     EXPECT_EQ(scale_.item(), 100);
     EXPECT_EQ(at_minimum_.item(), 1);
     step(false);
-    EXPECT_EQ(at_minimum_.item(), 1) << "it stays until somebody clears it";
+    EXPECT_EQ(at_minimum_.item(), 0) << "each update says it of itself";
+    desc_.min_scale = 0.1; // no number of f32
+    start(0.15);
+    step(true);
+    EXPECT_EQ(scale_.item(), rounded({0.1}, MEZZO_DTYPE_F32)[0]);
+    EXPECT_EQ(at_minimum_.item(), 0);
+    step(true);
+    EXPECT_EQ(at_minimum_.item(), 1);
 }
 
 TEST_F(ScaleUpdate, GrowsToTheCeiling) {
@@ -158,6 +165,11 @@ TEST_F(ScaleUpdate, CountsOnWhereGrowthRepeats) {
         EXPECT_EQ(scale_.item(), scale);
     }
     EXPECT_EQ(tracker_.item(), 4);
+    start(8, 2147483647);
+    desc_.growth_interval = 1;
+    step(false);
+    EXPECT_EQ(scale_.item(), 8) << "the tracker is full";
+    start(4, 4);
     desc_.growth_interval = 5; // unlike one that restarts, a tracker meets any interval in the end
     step(false);
     EXPECT_EQ(scale_.item(), 8);
@@ -333,9 +345,13 @@ TEST_F(ScaleUpdate, RejectsBadArguments) {
     desc_.backoff_factor = 0;
     fails("scale_update: desc.backoff_factor is 0, expected a finite number above 0");
     desc_.min_scale = -1;
-    fails("scale_update: desc.min_scale is -1, expected a finite number of at least 0");
+    fails("scale_update: desc.min_scale is -1, expected 0 or a finite number above 0 in f32");
     desc_.max_scale = NAN;
-    fails("scale_update: desc.max_scale is nan, expected a finite number of at least 0");
+    fails("scale_update: desc.max_scale is nan, expected 0 or a finite number above 0 in f32");
+    desc_.min_scale = 1e39;
+    fails("scale_update: desc.min_scale is 1e+39, expected 0 or a finite number above 0 in f32");
+    desc_.min_scale = 1e-50;
+    fails("scale_update: desc.min_scale is 1e-50, expected 0 or a finite number above 0 in f32");
     desc_.min_scale = 2;
     desc_.max_scale = 1;
     fails("scale_update: desc.max_scale is 1, expected 0 or at least desc.min_scale, 2");
