@@ -47,16 +47,20 @@ internal static class Options
     }
 
     /// <summary>One of a few names.</summary>
-    public static Option<string> OneOf(string name, string description, IReadOnlyCollection<string> names, string otherwise)
+    public static Option<string> OneOf(string name, string description, IReadOnlyCollection<string> names, string otherwise) =>
+        OneOfOrNone(name, description, names, otherwise)!;
+
+    /// <summary>The same for an option that may be left out.</summary>
+    public static Option<string?> OneOfOrNone(string name, string description, IReadOnlyCollection<string> names, string? otherwise = null)
     {
         string expected = string.Join(", ", names.SkipLast(1)) + " or " + names.Last();
-        bool Parse(string text, out string value)
+        bool Parse(string text, out string? value)
         {
             value = text;
             return names.Contains(text);
         }
 
-        return Value<string>(name, description, string.Join('|', names), expected, Parse, otherwise);
+        return Value<string?>(name, description, string.Join('|', names), expected, Parse, otherwise);
     }
 
     /// <summary>Reads a value, or refuses it.</summary>

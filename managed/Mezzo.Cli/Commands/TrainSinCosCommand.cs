@@ -57,13 +57,10 @@ internal sealed class TrainSinCosCommand
         TryParseLossScale,
         null);
 
-    private readonly Option<ScalerPolicy?> _scaler = Options.Value<ScalerPolicy?>(
+    private readonly Option<string?> _scaler = Options.OneOfOrNone(
         "--scaler",
         "Library whose rules the dynamic loss scale of 16-bit runs follows [default: torch in fp16, none in bf16]",
-        string.Join('|', ScalerPolicy.Dynamic.Select(policy => policy.Name)),
-        string.Join(", ", ScalerPolicy.Dynamic.SkipLast(1).Select(policy => policy.Name)) + $" or {ScalerPolicy.Dynamic[^1].Name}",
-        TryParseScaler,
-        null);
+        [.. ScalerPolicy.Dynamic.Select(policy => policy.Name)]);
 
     private readonly Option<string> _capture = Options.OneOf(
         "--capture", "Capture the training step in a graph and launch it; auto does on cuda", CaptureNames.Keys, "auto");
@@ -129,7 +126,7 @@ internal sealed class TrainSinCosCommand
             LearningRate = parsed.GetValue(_learningRate),
             Seed = parsed.GetValue(_seed),
             LossScale = parsed.GetValue(_lossScale),
-            Scaler = parsed.GetValue(_scaler),
+            Scaler = ScalerPolicy.Dynamic.FirstOrDefault(policy => policy.Name == parsed.GetValue(_scaler)),
             Capture = CaptureNames[parsed.GetValue(_capture)!],
             Device = _device.Apply(parsed),
         };
@@ -180,12 +177,6 @@ internal sealed class TrainSinCosCommand
         bool isNumber = double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double scale);
         value = scale;
         return isNumber && (scale == 0 || (double.IsPow2(scale) && float.IsNormal((float)scale)));
-    }
-
-    private static bool TryParseScaler(string text, out ScalerPolicy? value)
-    {
-        value = ScalerPolicy.Dynamic.FirstOrDefault(policy => policy.Name == text);
-        return value is not null;
     }
 
     private static bool TryParsePath(string text, out string value)

@@ -276,7 +276,7 @@ public sealed class GradScaler
     public double GetScale() => !IsEnabled ? 1 : _state?.Scale.Item() ?? _initial.Scale;
 
     /// <summary>Clean steps since the last overflow or, where counting restarts with growth as PyTorch's does, since the last growth.</summary>
-    public int GetGrowthTracker() => Current.GrowthTracker;
+    public int GetGrowthTracker() => _state?.GrowthTracker ?? _initial.GrowthTracker;
 
     /// <summary>The state to save between two iterations.</summary>
     public GradScalerState StateDict()
@@ -338,7 +338,12 @@ public sealed class GradScaler
             ScalerPolicy.RequirePositive(scale, "scale");
         }
 
-        int tracker = RequireCount(Required(state.GrowthTracker, "_growth_tracker"), "_growth_tracker", least: 0);
+        int tracker = Required(state.GrowthTracker, "_growth_tracker");
+        if (tracker < 0)
+        {
+            throw new ArgumentException($"_growth_tracker is {tracker}, expected at least 0.", nameof(state));
+        }
+
         if (state.HysteresisTracker is not null && !HasHysteresis)
         {
             throw new ArgumentException($"The state has the key '_hysteresis_tracker', but the policy '{Policy.Name}' has no hysteresis.", nameof(state));
@@ -353,9 +358,6 @@ public sealed class GradScaler
 
     private static T Required<T>(T? value, string key)
         where T : struct => value ?? throw new ArgumentException($"The state of the GradScaler lacks the key '{key}'.");
-
-    private static int RequireCount(int count, string key, int least) =>
-        count >= least ? count : throw new ArgumentException($"{key} is {count}, expected at least {least}.");
 
     private Tensor RequireScale([CallerMemberName] string caller = "") => _state?.Scale ?? throw new InvalidOperationException(
         $"Attempted {caller} but _scale is None. This may indicate your script did not use scaler.Scale(loss or outputs) earlier in the iteration.");
@@ -388,6 +390,8 @@ public sealed class GradScaler
 
         public Tensor Scale { get; } = Tensor.AllocateOwned([], DType.Float32, device);
 
+        public int GrowthTracker => _growthTracker.ToArray<int>()[0];
+
         public Tensor AtMinimum { get; } = Tensor.AllocateOwned([], DType.Float32, device);
 
         public void Write(ScaleState state)
@@ -398,7 +402,7 @@ public sealed class GradScaler
             AtMinimum.Fill(0);
         }
 
-        public ScaleState Read() => new(Scale.Item(), _growthTracker.ToArray<int>()[0], _hysteresisTracker.ToArray<int>()[0]);
+        public ScaleState Read() => new(Scale.Item(), GrowthTracker, _hysteresisTracker.ToArray<int>()[0]);
 
         public void Update(MezzoTensor[] foundInfs, ScalerPolicy policy)
         {

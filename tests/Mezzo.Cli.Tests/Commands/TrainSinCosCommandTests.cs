@@ -107,14 +107,7 @@ public sealed class TrainSinCosCommandTests
     public void Losses_AgreeWithThoseOfTheCpu(string precision, double first, int count, double afterwards)
     {
         string[] study = ["--precision", precision, "--samples", "64", "--lr", "0.001"];
-        double[] losses = Losses(TrainFor(20, [.. study, "--device", TestDevice.Name]).Json);
-        double[] expected = Losses(TrainFor(20, [.. study, "--device", "cpu"]).Json);
-
-        Assert.That(losses, Has.Length.EqualTo(20));
-        for (int i = 0; i < losses.Length; i++)
-        {
-            Assert.That(losses[i], Is.EqualTo(expected[i]).Within((i < count ? first : afterwards) * expected[i]), $"loss {i}");
-        }
+        AssertAgreesWithTheCpu(20, study, i => i < count ? first : afterwards);
     }
 
     /// <summary>From seed 0 the study amplifies the last bit of a sum too much for more, see the same page.</summary>
@@ -123,14 +116,7 @@ public sealed class TrainSinCosCommandTests
     public void LossesAtTheDefaults_AgreeWithThoseOfTheCpu(string seed, int epochs)
     {
         string[] study = ["--precision", "fp32", "--samples", "64", "--seed", seed];
-        double[] losses = Losses(TrainFor(epochs, [.. study, "--device", TestDevice.Name]).Json);
-        double[] expected = Losses(TrainFor(epochs, [.. study, "--device", "cpu"]).Json);
-
-        Assert.That(losses, Has.Length.EqualTo(epochs));
-        for (int i = 0; i < epochs; i++)
-        {
-            Assert.That(losses[i], Is.EqualTo(expected[i]).Within((i < 3 ? 1e-6 : 1e-4) * expected[i]), $"loss {i}");
-        }
+        AssertAgreesWithTheCpu(epochs, study, i => i < 3 ? 1e-6 : 1e-4);
     }
 
     [Test]
@@ -314,6 +300,18 @@ public sealed class TrainSinCosCommandTests
 
     private static double[] Losses(JsonElement json) =>
         [.. Property(Property(json, "runs")[0], "losses").EnumerateArray().Select(loss => loss.GetDouble())];
+
+    private void AssertAgreesWithTheCpu(int epochs, string[] study, Func<int, double> relativeBound)
+    {
+        double[] losses = Losses(TrainFor(epochs, [.. study, "--device", TestDevice.Name]).Json);
+        double[] expected = Losses(TrainFor(epochs, [.. study, "--device", "cpu"]).Json);
+
+        Assert.That(losses, Has.Length.EqualTo(epochs));
+        for (int i = 0; i < epochs; i++)
+        {
+            Assert.That(losses[i], Is.EqualTo(expected[i]).Within(relativeBound(i) * expected[i]), $"loss {i}");
+        }
+    }
 
     private (CommandOutcome Outcome, JsonElement Json) TrainFor(int epochs, params string[] options)
     {
