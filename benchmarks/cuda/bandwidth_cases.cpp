@@ -67,12 +67,16 @@ class AdamState {
     void step() const {
         const mezzo_tensor param = param_.tensor(), exp_avg = exp_avg_.tensor(), exp_avg_sq = exp_avg_sq_.tensor(),
                            copy = copy_.tensor(), grad = grad_.tensor();
-        check(mezzo_adam_step(&param, &exp_avg, &exp_avg_sq, &copy, step_scalar_, &grad, 1, scale_scalar_,
-                              found_scalar_, nullptr));
+        mezzo_step_inputs inputs{};
+        inputs.struct_size = sizeof inputs;
+        inputs.step = step_scalar_;
+        inputs.grad_scale = scale_scalar_;
+        inputs.found_inf = found_scalar_;
+        check(mezzo_adam_step(&param, &exp_avg, &exp_avg_sq, &copy, &grad, 1, &inputs, nullptr));
     }
     void look_for_inf() const {
         const mezzo_tensor grad = grad_.tensor();
-        const mezzo_unscale_desc desc{sizeof desc, 1};
+        const mezzo_unscale_desc desc{sizeof desc, 1, 0, 0, {}, {}, {}, {}};
         check(mezzo_unscale(found_scalar_, &grad, 1, scale_scalar_, &desc));
     }
 

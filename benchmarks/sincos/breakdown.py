@@ -23,6 +23,12 @@ class LinearDesc(ctypes.Structure):
                 ("allow_tf32", ctypes.c_uint32), ("input_activation", ctypes.c_int32)]
 
 
+class StepInputs(ctypes.Structure):
+    _fields_ = [("struct_size", ctypes.c_uint32), ("reserved", ctypes.c_uint32), ("step", Handle), ("lr", Handle),
+                ("lr_step", Handle), ("grad_scale", Handle), ("found_inf", Handle), ("grad_norm", Handle),
+                ("max_grad_norm", ctypes.c_double), ("max_grad_value", ctypes.c_double)]
+
+
 class RandomDesc(ctypes.Structure):
     _fields_ = [("struct_size", ctypes.c_uint32), ("reserved", ctypes.c_uint32), ("seed", ctypes.c_uint64),
                 ("stream", ctypes.c_uint64)]
@@ -119,12 +125,12 @@ class Adam:
         self._library, self._count = library, len(shapes)
         self._lists = [library.handles(tensors) for tensors in (*lists, copies)]
         self._grads = library.handles([grad for layer in layers for grad in layer.grads])
-        self._step = library.tensor(I64)
+        self._inputs = StepInputs(struct_size=ctypes.sizeof(StepInputs), step=library.tensor(I64))
         for moment in lists[2]:
             library.call("mezzo_fill", moment, ctypes.c_double(0.01))
 
     def run(self):
-        self._library.call("mezzo_adam_step", *self._lists, self._step, self._grads, self._count, NULL, NULL, None)
+        self._library.call("mezzo_adam_step", *self._lists, self._grads, self._count, ctypes.byref(self._inputs), None)
 
 
 def milliseconds(part, repeats):

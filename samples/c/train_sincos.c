@@ -165,11 +165,12 @@ int main(void) {
     float x[SAMPLES], y[2 * SAMPLES];
     network net;
     mezzo_dtype half;
-    mezzo_tensor target, loss, scale, growth_tracker, found_inf, adam_steps;
-    mezzo_unscale_desc check_only = {sizeof check_only, 1};
+    mezzo_tensor target, loss, scale, growth_tracker, found_inf;
+    mezzo_unscale_desc check_only = {.struct_size = sizeof check_only, .check_only = 1};
     mezzo_scale_update_desc scale_rules = {
         .struct_size = sizeof scale_rules, .growth_interval = 100, .growth_factor = 2.0, .backoff_factor = 0.5};
-    mezzo_adam_desc adam = {sizeof adam, 0, 0.01, 0.9, 0.999, 1e-8, 0};
+    mezzo_step_inputs inputs = {.struct_size = sizeof inputs};
+    mezzo_adam_desc adam = {.struct_size = sizeof adam, .lr = 0.01, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
     mezzo_memory_stats memory;
     int32_t threads;
     float last_loss = 0;
@@ -193,7 +194,9 @@ int main(void) {
     scale = make_scalar(MEZZO_DTYPE_F32, 65536);
     growth_tracker = make_scalar(MEZZO_DTYPE_I32, 0);
     found_inf = make_scalar(MEZZO_DTYPE_F32, 0);
-    adam_steps = make_scalar(MEZZO_DTYPE_I64, 0);
+    inputs.step = make_scalar(MEZZO_DTYPE_I64, 0);
+    inputs.grad_scale = scale;
+    inputs.found_inf = found_inf;
 
     for (step = 0; step < STEPS; ++step) {
         forward(&net);
@@ -202,8 +205,8 @@ int main(void) {
 
         check(mezzo_fill(found_inf, 0));
         check(mezzo_unscale(found_inf, net.grads, PARAMETERS, scale, &check_only)); /* Adam divides by the scale */
-        check(mezzo_adam_step(net.params, net.exp_avgs, net.exp_avg_sqs, net.copies, adam_steps, net.grads, PARAMETERS,
-                              scale, found_inf, &adam));
+        check(mezzo_adam_step(net.params, net.exp_avgs, net.exp_avg_sqs, net.copies, net.grads, PARAMETERS, &inputs,
+                              &adam));
         check(mezzo_scale_update(scale, growth_tracker, NONE, NONE, &found_inf, 1, &scale_rules));
 
         if (step % 100 == 0 || step == STEPS - 1) {

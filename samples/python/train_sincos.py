@@ -20,7 +20,7 @@ SAMPLES = 256
 STEPS = 500
 LOSS_BOUND = 5e-3
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 F32, F16, BF16, I64, I32 = 1, 3, 4, 5, 6
 RELU = 1
 
@@ -58,7 +58,8 @@ class LinearDesc(Descriptor):
 
 
 class UnscaleDesc(Descriptor):
-    _fields_ = [("struct_size", c_uint32), ("check_only", c_int32)]
+    _fields_ = [("struct_size", c_uint32), ("check_only", c_int32), ("only_if_found", c_int32), ("reserved", c_uint32),
+                ("grad_norm", Handle), ("grad_norms", Handle), ("grad_stats", Handle), ("first_nonfinite", Handle)]
 
 
 class ScaleUpdateDesc(Descriptor):
@@ -67,9 +68,16 @@ class ScaleUpdateDesc(Descriptor):
                 ("growth", c_int32), ("refill", c_int32), ("reserved", c_uint32)]
 
 
+class StepInputs(Descriptor):
+    _fields_ = [("struct_size", c_uint32), ("reserved", c_uint32), ("step", Handle), ("lr", Handle),
+                ("lr_step", Handle), ("grad_scale", Handle), ("found_inf", Handle), ("grad_norm", Handle),
+                ("max_grad_norm", c_double), ("max_grad_value", c_double)]
+
+
 class AdamDesc(Descriptor):
     _fields_ = [("struct_size", c_uint32), ("reserved", c_uint32), ("lr", c_double), ("beta1", c_double),
-                ("beta2", c_double), ("eps", c_double), ("weight_decay", c_double)]
+                ("beta2", c_double), ("eps", c_double), ("weight_decay", c_double), ("decay", c_int32),
+                ("bias_correction", c_int32), ("eps_inside_sqrt", c_int32), ("reserved2", c_uint32)]
 
 
 HANDLES = POINTER(Handle)
@@ -92,7 +100,7 @@ CALLS = {
     "mse_loss_forward": [Handle] * 5 + [c_void_p],
     "unscale": [Handle, HANDLES, c_int32, Handle, POINTER(UnscaleDesc)],
     "scale_update": [Handle] * 4 + [HANDLES, c_int32, POINTER(ScaleUpdateDesc)],
-    "adam_step": [HANDLES] * 4 + [Handle, HANDLES, c_int32, Handle, Handle, POINTER(AdamDesc)],
+    "adam_step": [HANDLES] * 5 + [c_int32, POINTER(StepInputs), POINTER(AdamDesc)],
 }
 
 
@@ -233,7 +241,7 @@ def train():
     scale = make_filled(65536, F32)
     growth_tracker = make_filled(0, I32)
     found_inf = make_filled(0, F32)
-    adam_steps = make_filled(0, I64)
+    inputs = StepInputs(step=make_filled(0, I64), grad_scale=scale, found_inf=found_inf)
     check_only = UnscaleDesc(check_only=1)
     scale_rules = ScaleUpdateDesc(growth_interval=100, growth_factor=2, backoff_factor=0.5)
     adam = AdamDesc(lr=0.01, beta1=0.9, beta2=0.999, eps=1e-8)
@@ -248,7 +256,7 @@ def train():
 
         mezzo.fill(found_inf, 0)
         mezzo.unscale(found_inf, grads, len(grads), scale, check_only)  # Adam divides by the scale
-        mezzo.adam_step(values, exp_avgs, exp_avg_sqs, copies, adam_steps, grads, len(grads), scale, found_inf, adam)
+        mezzo.adam_step(values, exp_avgs, exp_avg_sqs, copies, grads, len(grads), inputs, adam)
         mezzo.scale_update(scale, growth_tracker, NONE, NONE, byref(found_inf), 1, scale_rules)
 
         if step % 100 == 0 or step == STEPS - 1:

@@ -521,10 +521,12 @@ internal static unsafe partial class Calls
     }
 
     /// <summary>
-    /// Looks for Inf and NaN in a list of gradients and multiplies them by 1 / scale, in one pass.
-    /// The check is made on the value before the multiplication. 1 / scale is one division in f32, whose bits are those
-    /// of the f64 quotient rounded; a factor of exactly 1 leaves the elements untouched. Source: PyTorch's
+    /// Looks for Inf and NaN in a list of gradients and multiplies them by 1 / scale, in one pass, in which they can be
+    /// measured, too. The check is made on the value before the multiplication. 1 / scale is one division in f32, whose bits
+    /// are those of the f64 quotient rounded; a factor of exactly 1 leaves the elements untouched. Source: PyTorch's
     /// _amp_foreach_non_finite_check_and_unscale_.
+    /// Norms are sums of squares in f64, added as in mezzo_sum_forward(), so independent of device and number of threads,
+    /// times 1 / scale. A norm is Inf or NaN where a gradient holds one.
     /// </summary>
     /// <param name="foundInf">f32 scalar; set to 1 when an element is not finite, else left as it is.</param>
     /// <param name="grads">Count tensors, any shapes, each f64, f32, f16 or bf16; may be null when count is 0. With check_only they are read, and may share memory with each other and with scale.</param>
@@ -569,21 +571,27 @@ internal static unsafe partial class Calls
     }
 
     /// <summary>
-    /// One Adam step over count parameters in one call: unscaling, moments, update and the 16-bit copies of
-    /// the parameters in the same pass. When found_inf is not 0 nothing at all is changed, step included.
-    /// The gradients are left as they are.
+    /// One Adam step, see above:
+    /// <code>
+    ///   g = grad (+ weight_decay p)              bc1 = 1 - beta1^t,  bc2 = 1 - beta2^t
+    ///   m = beta1 m + (1 - beta1) g              a, c as bias_correction says
+    ///   v = beta2 v + (1 - beta2) g^2
+    ///   p = p (- weight decay) - a m / (sqrt(v) / c + eps)
+    /// </code>
+    /// A weight_decay of 0 leaves its term out, so that a parameter that is Inf does not make g NaN.
+    /// Sources: Kingma and Ba, "Adam", ICLR 2015, and Loshchilov and Hutter, "Decoupled weight decay regularization",
+    /// ICLR 2019, in the forms of torch.optim.Adam and AdamW; apex's FusedAdam, now and in 2019; BertAdam of
+    /// pytorch-pretrained-BERT; AdamW of transformers.
     /// </summary>
-    /// <param name="params">Count tensors, f32 or f64.</param>
-    /// <param name="expAvgs">Count first moments, shape and dtype of the parameter.</param>
-    /// <param name="expAvgSqs">Count second moments, shape and dtype of the parameter.</param>
-    /// <param name="paramCopies">Count copies of the new parameters, shape of the parameter, f16 or bf16; an element may be the null tensor, and the array may be null.</param>
-    /// <param name="step">i64 scalar, number of steps applied so far; one more afterwards.</param>
-    /// <param name="grads">Count gradients, shape of the parameter; the parameter's dtype, f16 or bf16.</param>
-    /// <param name="gradScale">f32 scalar that the gradients are still multiplied by; null for 1.</param>
-    /// <param name="foundInf">f32 scalar; not 0 skips the step; null to apply always.</param>
+    /// <param name="params">Count tensors, see above.</param>
+    /// <param name="expAvgs">Count first moments m.</param>
+    /// <param name="expAvgSqs">Count second moments v.</param>
+    /// <param name="paramCopies">Count copies, see above; an element may be the null tensor, and the array may be null.</param>
+    /// <param name="grads">Count gradients, see above.</param>
+    /// <param name="inputs">What else the step takes; must be given, with a step, on the parameters' device.</param>
     /// <param name="desc">Null stands for the defaults.</param>
     /// <exception cref="MezzoException">The native call failed.</exception>
-    public static void AdamStep(ReadOnlySpan<MezzoTensor> @params, ReadOnlySpan<MezzoTensor> expAvgs, ReadOnlySpan<MezzoTensor> expAvgSqs, ReadOnlySpan<MezzoTensor> paramCopies, MezzoTensor step, ReadOnlySpan<MezzoTensor> grads, MezzoTensor gradScale, MezzoTensor foundInf, MezzoAdamDesc? desc = null)
+    public static void AdamStep(ReadOnlySpan<MezzoTensor> @params, ReadOnlySpan<MezzoTensor> expAvgs, ReadOnlySpan<MezzoTensor> expAvgSqs, ReadOnlySpan<MezzoTensor> paramCopies, ReadOnlySpan<MezzoTensor> grads, MezzoStepInputs inputs, MezzoAdamDesc? desc = null)
     {
         ExpectLength(expAvgs.Length, nameof(expAvgs), @params.Length, nameof(@params));
         ExpectLength(expAvgSqs.Length, nameof(expAvgSqs), @params.Length, nameof(@params));
@@ -596,7 +604,39 @@ internal static unsafe partial class Calls
         fixed (MezzoTensor* paramCopiesPointer = paramCopies)
         fixed (MezzoTensor* gradsPointer = grads)
         {
-            Check(NativeMethods.mezzo_adam_step(paramsPointer, expAvgsPointer, expAvgSqsPointer, paramCopiesPointer, step, gradsPointer, @params.Length, gradScale, foundInf, desc.HasValue ? &descValue : null));
+            Check(NativeMethods.mezzo_adam_step(paramsPointer, expAvgsPointer, expAvgSqsPointer, paramCopiesPointer, gradsPointer, @params.Length, &inputs, desc.HasValue ? &descValue : null));
+        }
+    }
+
+    /// <summary>
+    /// One step of stochastic gradient descent, see above:
+    /// <code>
+    ///   g = grad (+ weight_decay p)
+    ///   b = g in the first step, else momentum b + (1 - dampening) g       where momentum is not 0
+    ///   d = nesterov ? g + momentum b : momentum != 0 ? b : g
+    ///   p = p - lr (d (+ weight_decay p where decay_after_momentum))
+    /// </code>
+    /// Sources: torch.optim.SGD; apex's FusedSGD.
+    /// </summary>
+    /// <param name="params">Count tensors, see above.</param>
+    /// <param name="momentumBuffers">Count states b; the array may be null where desc.momentum is 0.</param>
+    /// <param name="paramCopies">Count copies, see above; an element may be the null tensor, and the array may be null.</param>
+    /// <param name="grads">Count gradients, see above.</param>
+    /// <param name="inputs">What else the step takes; must be given, with a step, on the parameters' device.</param>
+    /// <param name="desc">Null stands for the defaults.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void SgdStep(ReadOnlySpan<MezzoTensor> @params, ReadOnlySpan<MezzoTensor> momentumBuffers, ReadOnlySpan<MezzoTensor> paramCopies, ReadOnlySpan<MezzoTensor> grads, MezzoStepInputs inputs, MezzoSgdDesc? desc = null)
+    {
+        ExpectLengthOrEmpty(momentumBuffers.Length, nameof(momentumBuffers), @params.Length, nameof(@params));
+        ExpectLengthOrEmpty(paramCopies.Length, nameof(paramCopies), @params.Length, nameof(@params));
+        ExpectLength(grads.Length, nameof(grads), @params.Length, nameof(@params));
+        MezzoSgdDesc descValue = desc.GetValueOrDefault();
+        fixed (MezzoTensor* paramsPointer = @params)
+        fixed (MezzoTensor* momentumBuffersPointer = momentumBuffers)
+        fixed (MezzoTensor* paramCopiesPointer = paramCopies)
+        fixed (MezzoTensor* gradsPointer = grads)
+        {
+            Check(NativeMethods.mezzo_sgd_step(paramsPointer, momentumBuffersPointer, paramCopiesPointer, gradsPointer, @params.Length, &inputs, desc.HasValue ? &descValue : null));
         }
     }
 }

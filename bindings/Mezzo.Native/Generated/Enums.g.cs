@@ -84,6 +84,22 @@ internal enum MezzoReduction
     Sum = 1,
 }
 
+/// <summary>What grad_stats says of a gradient as it was given: elements of a row.</summary>
+internal enum MezzoGradStat
+{
+    /// <summary>Number of infinite elements.</summary>
+    Inf = 0,
+
+    /// <summary>Number of elements that are NaN.</summary>
+    Nan = 1,
+
+    /// <summary>Number of elements that are 0: what was flushed to zero, and true zeros.</summary>
+    Zero = 2,
+
+    /// <summary>E where 2^e &lt;= |x| &lt; 2^(e + 1) for the largest finite x; INT32_MIN without one.</summary>
+    Exponent = 3,
+}
+
 /// <summary>When a run of clean steps makes the loss scale grow.</summary>
 internal enum MezzoGrowth
 {
@@ -105,4 +121,33 @@ internal enum MezzoHysteresisRefill
 
     /// <summary>After each step without Inf and NaN.</summary>
     OnCleanStep = 1,
+}
+
+/// <summary>What weight decay acts on.</summary>
+internal enum MezzoWeightDecay
+{
+    /// <summary>G += weight_decay p: an L2 penalty (torch.optim.Adam).</summary>
+    L2 = 0,
+
+    /// <summary>P -= lr weight_decay p, of the p before the step (AdamW, apex's FusedAdam).</summary>
+    Parameter = 1,
+
+    /// <summary>P -= a weight_decay p, likewise (apex's FusedAdam of 2019, BertAdam).</summary>
+    StepSize = 2,
+
+    /// <summary>P -= lr weight_decay p, of the p after the step (AdamW of transformers).</summary>
+    After = 3,
+}
+
+/// <summary>How Adam makes up for moments that begin at 0.</summary>
+internal enum MezzoBiasCorrection
+{
+    /// <summary>A = lr / bc1,  c = sqrt(bc2).</summary>
+    Moments = 0,
+
+    /// <summary>A = lr sqrt(bc2) / bc1,  c = 1.</summary>
+    StepSize = 1,
+
+    /// <summary>A = lr,  c = 1.</summary>
+    None = 2,
 }

@@ -157,7 +157,10 @@ internal struct MezzoMseLossDesc
     public unsafe MezzoMseLossDesc() => StructSize = (uint)sizeof(MezzoMseLossDesc);
 }
 
-/// <summary>Variant of the unscaling. All zero but struct_size: gradients are written back unscaled.</summary>
+/// <summary>
+/// Variant of the unscaling, and what is to be measured in the same pass. All zero but struct_size: gradients are
+/// written back unscaled, nothing is measured.
+/// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct MezzoUnscaleDesc
 {
@@ -166,6 +169,24 @@ internal struct MezzoUnscaleDesc
 
     /// <summary>1: look for Inf and NaN, leave the gradients scaled; 0: unscale too.</summary>
     public int CheckOnly;
+
+    /// <summary>1: where found_inf is 0 before, do nothing but first_nonfinite = -1; 0: always.</summary>
+    public int OnlyIfFound;
+
+    /// <summary>Must be 0.</summary>
+    public uint Reserved;
+
+    /// <summary>[out] f64 scalar, L2 norm of all gradients, unscaled; null: not wanted.</summary>
+    public MezzoTensor GradNorm;
+
+    /// <summary>[out] f64 [count], L2 norm of each, unscaled; null: not wanted.</summary>
+    public MezzoTensor GradNorms;
+
+    /// <summary>[out] i64 [count, 4], see mezzo_grad_stat; null: not wanted.</summary>
+    public MezzoTensor GradStats;
+
+    /// <summary>[out] i64 scalar, index of the first gradient with Inf or NaN, or -1.</summary>
+    public MezzoTensor FirstNonfinite;
 
     /// <summary>All zero but the size, which is set.</summary>
     public unsafe MezzoUnscaleDesc() => StructSize = (uint)sizeof(MezzoUnscaleDesc);
@@ -212,6 +233,47 @@ internal struct MezzoScaleUpdateDesc
     public unsafe MezzoScaleUpdateDesc() => StructSize = (uint)sizeof(MezzoScaleUpdateDesc);
 }
 
+/// <summary>
+/// What optimizer steps take beside parameters, gradients and hyperparameters. It lies on the device and is read when
+/// the step runs there, as the launch of a graph does: none of it has to be known when the call is made.
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct MezzoStepInputs
+{
+    /// <summary>sizeof(mezzo_step_inputs).</summary>
+    public uint StructSize;
+
+    /// <summary>Must be 0.</summary>
+    public uint Reserved;
+
+    /// <summary>i64 scalar, steps applied so far; one more afterwards.</summary>
+    public MezzoTensor Step;
+
+    /// <summary>f64 [n], factors of the learning rate; null for 1.</summary>
+    public MezzoTensor Lr;
+
+    /// <summary>i64 scalar, calls so far; one more afterwards, also where the step was skipped.</summary>
+    public MezzoTensor LrStep;
+
+    /// <summary>f32 scalar that the gradients are still multiplied by; null for 1.</summary>
+    public MezzoTensor GradScale;
+
+    /// <summary>f32 scalar; not 0 skips the step; null to apply always.</summary>
+    public MezzoTensor FoundInf;
+
+    /// <summary>f64 scalar, or f64 [count] for each parameter its own: L2 norms of unscaled gradients.</summary>
+    public MezzoTensor GradNorm;
+
+    /// <summary>Clips by norm, finite, above 0, and needs grad_norm; 0: does not.</summary>
+    public double MaxGradNorm;
+
+    /// <summary>Clips each element, finite, above 0; 0: does not.</summary>
+    public double MaxGradValue;
+
+    /// <summary>All zero but the size, which is set.</summary>
+    public unsafe MezzoStepInputs() => StructSize = (uint)sizeof(MezzoStepInputs);
+}
+
 /// <summary>Hyperparameters of Adam. Every field is taken as it is; the defaults are those of a null descriptor.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct MezzoAdamDesc
@@ -234,9 +296,53 @@ internal struct MezzoAdamDesc
     /// <summary>Finite, at least 0; default 1e-8.</summary>
     public double Eps;
 
-    /// <summary>L2 penalty, finite, at least 0; default 0.</summary>
+    /// <summary>Finite, at least 0; default 0.</summary>
     public double WeightDecay;
+
+    /// <summary>What weight decay acts on; default L2.</summary>
+    public MezzoWeightDecay Decay;
+
+    /// <summary>Default MOMENTS.</summary>
+    public MezzoBiasCorrection BiasCorrection;
+
+    /// <summary>1: sqrt(v + eps) / c, 0: sqrt(v) / c + eps; default 0.</summary>
+    public int EpsInsideSqrt;
+
+    /// <summary>Must be 0.</summary>
+    public uint Reserved2;
 
     /// <summary>All zero but the size, which is set.</summary>
     public unsafe MezzoAdamDesc() => StructSize = (uint)sizeof(MezzoAdamDesc);
+}
+
+/// <summary>Hyperparameters of SGD. Every field is taken as it is; the defaults are those of a null descriptor.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct MezzoSgdDesc
+{
+    /// <summary>sizeof(mezzo_sgd_desc).</summary>
+    public uint StructSize;
+
+    /// <summary>1: Nesterov's momentum, 0: the usual one; default 0.</summary>
+    public int Nesterov;
+
+    /// <summary>Learning rate, finite, at least 0; default 1e-3.</summary>
+    public double Lr;
+
+    /// <summary>In [0, 1); default 0.</summary>
+    public double Momentum;
+
+    /// <summary>Of what momentum takes up, in [0, 1]; default 0.</summary>
+    public double Dampening;
+
+    /// <summary>Finite, at least 0; default 0.</summary>
+    public double WeightDecay;
+
+    /// <summary>1: apex's wd_after_momentum, 0: an L2 penalty; default 0.</summary>
+    public int DecayAfterMomentum;
+
+    /// <summary>Must be 0.</summary>
+    public uint Reserved;
+
+    /// <summary>All zero but the size, which is set.</summary>
+    public unsafe MezzoSgdDesc() => StructSize = (uint)sizeof(MezzoSgdDesc);
 }

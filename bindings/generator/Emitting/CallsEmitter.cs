@@ -34,7 +34,7 @@ internal static class CallsEmitter
         using (code.Braces($"public static {ResultType(plan)} {name}({parameters}){Constraint(plan)}"))
         {
             Lengths(code, plan);
-            foreach (DescriptorArgument argument in plan.Arguments.OfType<DescriptorArgument>())
+            foreach (DescriptorArgument argument in plan.Arguments.OfType<DescriptorArgument>().Where(argument => argument.IsOptional))
             {
                 Parameter desc = argument.Parameter;
                 string value = $"{Names.Parameter(desc.Name)}.GetValueOrDefault()";
@@ -133,7 +133,8 @@ internal static class CallsEmitter
         {
             ValueArgument => $"{Names.CSharp(type)} {name}",
             SpanArgument span => $"{(type.IsConst ? "ReadOnlySpan" : "Span")}<{Element(span)}> {name}",
-            DescriptorArgument => $"{Names.Type(type.Name)}? {name} = null",
+            DescriptorArgument { IsOptional: true } => $"{Names.Type(type.Name)}? {name} = null",
+            DescriptorArgument => $"{Names.Type(type.Name)} {name}",
             _ => null,
         };
     }
@@ -142,6 +143,7 @@ internal static class CallsEmitter
     {
         ValueArgument => Names.Parameter(argument.Parameter.Name),
         ResultArgument => "&" + Local(argument),
+        DescriptorArgument { IsOptional: false } => "&" + Names.Parameter(argument.Parameter.Name),
         DescriptorArgument => $"{Names.Parameter(argument.Parameter.Name)}.HasValue ? &{Local(argument)} : null",
         SpanArgument => Local(argument),
         LengthArgument length => LengthOf(SpansOf(length, plan).First(span => !span.IsOptional)),

@@ -12,8 +12,9 @@ internal sealed record ValueArgument(Parameter Parameter) : Argument(Parameter);
 /// <summary>A single out value: the result of the call.</summary>
 internal sealed record ResultArgument(Parameter Parameter) : Argument(Parameter);
 
-/// <summary>A descriptor, for which null stands for defaults.</summary>
-internal sealed record DescriptorArgument(Parameter Parameter) : Argument(Parameter);
+/// <summary>A descriptor.</summary>
+/// <param name="IsOptional">Whether null stands for defaults.</param>
+internal sealed record DescriptorArgument(Parameter Parameter, bool IsOptional) : Argument(Parameter);
 
 /// <summary>An array with its length in another parameter: a span.</summary>
 /// <param name="Length">The parameter that holds the length.</param>
@@ -29,7 +30,7 @@ internal sealed record LengthArgument(Parameter Parameter) : Argument(Parameter)
 /// Decides from types and documentation how a function looks in the <c>Calls</c> layer, by the header's
 /// conventions: <c>@param[out]</c> on a pointer is the result; the comment of an array starts with the name
 /// of its length ("count tensors"); that of a length in bytes says "size of" and the array's name; a
-/// descriptor says what "null stands for". A pointer that follows none of these is refused.
+/// descriptor says what "null stands for", or that it "must be given". A pointer that follows none of these is refused.
 /// </summary>
 internal sealed partial record CallPlan(Function Function, IReadOnlyList<Argument> Arguments)
 {
@@ -73,9 +74,10 @@ internal sealed partial record CallPlan(Function Function, IReadOnlyList<Argumen
 
         bool isConstant = type is { IsConst: true, Pointers: 1 };
         bool isDescriptor = isConstant && header.FindStruct(type.Name) is { IsDescriptor: true };
-        if (isDescriptor && doc.Text.StartsWith("null stands for", StringComparison.Ordinal))
+        bool isOptional = doc.Text.StartsWith("null stands for", StringComparison.Ordinal);
+        if (isDescriptor && (isOptional || doc.Text.Contains("must be given", StringComparison.Ordinal)))
         {
-            return new DescriptorArgument(parameter);
+            return new DescriptorArgument(parameter, isOptional);
         }
 
         bool isSingle = type is { Pointers: 1, IsConst: false, Name: not "void" } or { Pointers: 2, Name: "char" };
@@ -83,7 +85,7 @@ internal sealed partial record CallPlan(Function Function, IReadOnlyList<Argumen
             ? new ResultArgument(parameter)
             : throw Refusal(function, $"does not say how pointer {parameter.Name} is used: expected @param[out] for "
                 + "a single value, a comment that starts with the name of the length for an array, "
-                + $"\"size of {parameter.Name}\" at the length in bytes, or \"null stands for\" at a descriptor");
+                + $"\"size of {parameter.Name}\" at the length in bytes, or \"null stands for\" or \"must be given\" at a descriptor");
     }
 
     private static bool IsLength(CType type) => type is { Name: "int32_t" or "int64_t", Pointers: 0 };

@@ -203,14 +203,16 @@ public sealed class GradScaler
         }
 
         bool stillScaled = state.Stage == Stage.Ready;
+        var gradScale = stillScaled ? scale.Handle : default;
+        var foundInf = state.Check.FoundInf;
         if (stillScaled)
         {
-            state.Check.Complete(optimizer.Parameters);
+            state.Check.Complete(optimizer.ParametersNotMeasured);
             state.HasGradients = hasGradients;
         }
 
-        var foundInf = state.Check.FoundInf;
-        optimizer.Step(stillScaled ? scale.Handle : default, foundInf.Handle);
+        optimizer.MeasureNorms(gradScale, foundInf);
+        optimizer.Step(gradScale, foundInf.Handle);
         state.Stage = Stage.Stepped;
         return new IssuedScalerStep(hasGradients, scale, foundInf);
     }

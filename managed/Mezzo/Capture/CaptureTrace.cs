@@ -24,6 +24,7 @@ internal sealed class CaptureTrace(bool isRecording) : IDisposable
     private readonly List<LaunchedGradient> _gradients = [];
     private readonly HashSet<(Parameter Parameter, DType DType)> _copies = [];
     private readonly List<Action> _castsToForget = [];
+    private readonly List<Action> _launchPreparations = [];
     private readonly List<Action> _launchEffects = [];
 
     /// <summary>The trace that the calling thread writes to; null for none.</summary>
@@ -126,6 +127,9 @@ internal sealed class CaptureTrace(bool isRecording) : IDisposable
         }
     }
 
+    /// <summary>Notes what the host must do before each launch, which it has not done in the capture.</summary>
+    public void OnBeforeLaunch(Action preparation) => _launchPreparations.Add(preparation);
+
     /// <summary>Notes what the host must do after each launch, as it did in the capture.</summary>
     public void OnLaunch(Action effect)
     {
@@ -174,9 +178,14 @@ internal sealed class CaptureTrace(bool isRecording) : IDisposable
         }
     }
 
-    /// <summary>Casts those 16-bit copies anew that the work reads and that are stale.</summary>
+    /// <summary>Does what was noted for now, and casts those 16-bit copies anew that the work reads and that are stale.</summary>
     public void BeforeLaunch()
     {
+        foreach (var prepare in _launchPreparations)
+        {
+            prepare();
+        }
+
         foreach (var (parameter, dtype) in _copies)
         {
             if (!parameter.IsDisposed)

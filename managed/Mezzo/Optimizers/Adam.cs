@@ -4,16 +4,16 @@ using Mezzo.Native;
 namespace Mezzo;
 
 /// <summary>
-/// Adam (Kingma and Ba, 2015) with L2 weight decay, in the form of <c>torch.optim.Adam</c>. One native
-/// call updates all parameters, their moments and their 16-bit copies.
+/// Adam (Kingma and Ba, 2015) and the optimizers that differ from it in weight decay, bias correction and eps:
+/// <see cref="AdamOptions"/> names them. One native call for each group of parameters updates parameters, moments and
+/// 16-bit copies.
 /// </summary>
-/// <remarks>The step count of the bias correction is that of the optimizer, also for a parameter that had no gradient in some step.</remarks>
-public sealed class Adam : Optimizer
+/// <remarks>The step count of the bias correction is that of the group, also for a parameter that had no gradient in some step.</remarks>
+public sealed class Adam : Optimizer<AdamOptions>
 {
-    private readonly Slot[] _slots;
-    private readonly Tensor _step;
+    private readonly Dictionary<Parameter, (Tensor ExpAvg, Tensor ExpAvgSq)> _moments;
 
-    /// <summary>Creates the optimizer with zero moments.</summary>
+    /// <summary>Creates <c>torch.optim.Adam</c> with zero moments.</summary>
     /// <param name="parameters">What to optimise.</param>
     /// <param name="lr">Learning rate.</param>
     /// <param name="beta1">Decay of the first moment, in [0, 1).</param>
@@ -23,78 +23,53 @@ public sealed class Adam : Optimizer
     /// <exception cref="ArgumentOutOfRangeException">A hyperparameter is out of its range.</exception>
     public Adam(
         IEnumerable<Parameter> parameters, double lr = 1e-3, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weightDecay = 0)
-        : base(parameters, lr)
+        : this(parameters, AdamOptions.Adam with { LearningRate = lr, Beta1 = beta1, Beta2 = beta2, Eps = eps, WeightDecay = weightDecay })
     {
-        Beta1 = Requirements.FractionBelowOne(beta1, nameof(beta1));
-        Beta2 = Requirements.FractionBelowOne(beta2, nameof(beta2));
-        Eps = Requirements.FiniteAtLeastZero(eps, nameof(eps));
-        WeightDecay = Requirements.FiniteAtLeastZero(weightDecay, nameof(weightDecay));
-        _slots = [.. Parameters.Select(parameter => new Slot(parameter, ZerosLike(parameter), ZerosLike(parameter)))];
-        _step = Tensor.AllocateOwned([], DType.Int64, Device);
-        _step.Fill(0);
     }
 
-    /// <summary>Decay of the first moment.</summary>
-    public double Beta1 { get; }
-
-    /// <summary>Decay of the second moment.</summary>
-    public double Beta2 { get; }
-
-    /// <summary>Added to the denominator.</summary>
-    public double Eps { get; }
-
-    /// <summary>L2 penalty.</summary>
-    public double WeightDecay { get; }
-
-    /// <summary>Number of steps applied. Waits for the work that counts them.</summary>
-    public long StepCount => _step.ToArray<long>()[0];
-
-    /// <inheritdoc/>
-    internal override object Hyperparameters => (LearningRate, Beta1, Beta2, Eps, WeightDecay);
-
-    /// <inheritdoc/>
-    internal override void Step(MezzoTensor gradScale, MezzoTensor foundInf)
+    /// <summary>Creates an optimizer of one group.</summary>
+    /// <param name="parameters">What to optimise.</param>
+    /// <param name="options">Its hyperparameters.</param>
+    public Adam(IEnumerable<Parameter> parameters, AdamOptions options)
+        : this([(parameters, options)])
     {
-        var active = Array.FindAll(_slots, slot => slot.Parameter.Grad is not null);
-        if (active.Length == 0)
-        {
-            return;
-        }
-
-        Calls.AdamStep(
-            Handles(slot => slot.Parameter.Handle),
-            Handles(slot => slot.ExpAvg.Handle),
-            Handles(slot => slot.ExpAvgSq.Handle),
-            Handles(slot => slot.Parameter.CopyHandle),
-            _step.Handle,
-            Handles(slot => slot.Parameter.Grad!.Handle),
-            gradScale,
-            foundInf,
-            new MezzoAdamDesc { Lr = LearningRate, Beta1 = Beta1, Beta2 = Beta2, Eps = Eps, WeightDecay = WeightDecay });
-        Array.ForEach(active, slot => slot.Parameter.MarkStepped());
-        GC.KeepAlive(this);
-
-        MezzoTensor[] Handles(Converter<Slot, MezzoTensor> handle) => Array.ConvertAll(active, handle);
     }
+
+    /// <summary>Creates an optimizer of a model's parameters, in groups of those with equal hyperparameters.</summary>
+    /// <param name="model">Whose parameters to optimise.</param>
+    /// <param name="optionsOf">The hyperparameters of the parameter of a name; null leaves it out, so that it stays as it is.</param>
+    /// <example><code>
+    /// var decayed = AdamOptions.AdamW with { LearningRate = 5e-5 };
+    /// var adam = new Adam(model, name => name.EndsWith("bias") ? decayed with { WeightDecay = 0 } : decayed);
+    /// </code></example>
+    public Adam(Module model, Func<string, AdamOptions?> optionsOf)
+        : this(GroupsOf(model, optionsOf))
+    {
+    }
+
+    /// <summary>Creates an optimizer of several groups.</summary>
+    /// <param name="groups">Parameters and their hyperparameters.</param>
+    public Adam(IEnumerable<(IEnumerable<Parameter> Parameters, AdamOptions Options)> groups)
+        : base(groups) => _moments = Parameters.ToDictionary(parameter => parameter, parameter => (ZerosLike(parameter), ZerosLike(parameter)));
+
+    /// <inheritdoc/>
+    private protected override void Step(Parameter[] parameters, AdamOptions options, MezzoStepInputs inputs) => Calls.AdamStep(
+        Array.ConvertAll(parameters, parameter => parameter.Handle),
+        Array.ConvertAll(parameters, parameter => _moments[parameter].ExpAvg.Handle),
+        Array.ConvertAll(parameters, parameter => _moments[parameter].ExpAvgSq.Handle),
+        Array.ConvertAll(parameters, parameter => parameter.CopyHandle),
+        Array.ConvertAll(parameters, parameter => parameter.Grad!.Handle),
+        inputs,
+        options.ToDescriptor());
 
     /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
-        _step.Dispose();
-        foreach (var slot in _slots)
+        base.Dispose(disposing);
+        foreach (var (expAvg, expAvgSq) in _moments.Values)
         {
-            slot.ExpAvg.Dispose();
-            slot.ExpAvgSq.Dispose();
+            expAvg.Dispose();
+            expAvgSq.Dispose();
         }
     }
-
-    private static Tensor ZerosLike(Parameter parameter)
-    {
-        var zeros = Tensor.AllocateOwned(parameter.Shape, parameter.DType, parameter.Device);
-        zeros.Fill(0);
-        return zeros;
-    }
-
-    /// <summary>A parameter and its two moments.</summary>
-    private readonly record struct Slot(Parameter Parameter, Tensor ExpAvg, Tensor ExpAvgSq);
 }

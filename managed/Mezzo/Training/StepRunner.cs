@@ -161,7 +161,7 @@ internal sealed partial class StepRunner : IDisposable
     /// <summary>Why a step runs op by op although nothing is known against capturing it; null when it need not.</summary>
     private string? WhyNotNow(RepeatedStep repeated, StepFunction function, object settings) =>
         repeated.Settings is null ? "the first step of a loss function, and with inputs of these shapes, is not captured"
-            : !repeated.Settings.Equals(settings) ? "the learning rate or another setting has changed since the step before"
+            : !repeated.Settings.Equals(settings) ? "a setting has changed since the step before"
             : !_step.Scaler.IsReady ? "the scaler was used outside of the trainer since its last update"
             : function.Inputs.Any(input => input.RequiresGrad) ? "an input requires a gradient, which a copy of it would not receive"
             : repeated.Graph?.FindChange(_cleared);

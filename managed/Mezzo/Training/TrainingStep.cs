@@ -23,7 +23,7 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
     public GradScaler Scaler => scaler;
 
     /// <summary>What a captured step holds as it was, as a value that can be compared.</summary>
-    public object Settings => (optimizer.Hyperparameters, scaler.Policy, Autocast.Current, NoGrad.IsRecording, Runtime.AllowTf32);
+    public object Settings => (optimizer.Settings, scaler.Policy, Autocast.Current, NoGrad.IsRecording, Runtime.AllowTf32);
 
     /// <summary>Issues the step to the device. The gradients must have been cleared.</summary>
     /// <returns>Which figures <see cref="Read"/> will find.</returns>

@@ -55,7 +55,7 @@ extern "C" {
 #define MEZZO_VERSION_PATCH 0
 
 /** Number that changes whenever a program compiled against an older header would break. */
-#define MEZZO_ABI_VERSION 3
+#define MEZZO_ABI_VERSION 4
 
 /** Largest number of dimensions of a tensor. */
 #define MEZZO_MAX_RANK 8

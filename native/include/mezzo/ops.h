@@ -308,17 +308,36 @@ MEZZO_API mezzo_status mezzo_mse_loss_forward(mezzo_tensor loss, mezzo_tensor gr
  * unscale: gradients divided by the loss scale, and checked
  * ------------------------------------------------------------------------------------------- */
 
-/** Variant of the unscaling. All zero but struct_size: gradients are written back unscaled. */
+/** What grad_stats says of a gradient as it was given: elements of a row. */
+typedef enum mezzo_grad_stat {
+    MEZZO_GRAD_STAT_INF = 0,     /**< number of infinite elements */
+    MEZZO_GRAD_STAT_NAN = 1,     /**< number of elements that are NaN */
+    MEZZO_GRAD_STAT_ZERO = 2,    /**< number of elements that are 0: what was flushed to zero, and true zeros */
+    MEZZO_GRAD_STAT_EXPONENT = 3 /**< e where 2^e <= |x| < 2^(e + 1) for the largest finite x; INT32_MIN without one */
+} mezzo_grad_stat;
+
+/**
+ * Variant of the unscaling, and what is to be measured in the same pass. All zero but struct_size: gradients are
+ * written back unscaled, nothing is measured.
+ */
 typedef struct mezzo_unscale_desc {
-    uint32_t struct_size; /**< sizeof(mezzo_unscale_desc) */
-    int32_t check_only;   /**< 1: look for Inf and NaN, leave the gradients scaled; 0: unscale too */
+    uint32_t struct_size;         /**< sizeof(mezzo_unscale_desc) */
+    int32_t check_only;           /**< 1: look for Inf and NaN, leave the gradients scaled; 0: unscale too */
+    int32_t only_if_found;        /**< 1: where found_inf is 0 before, do nothing but first_nonfinite = -1; 0: always */
+    uint32_t reserved;            /**< must be 0 */
+    mezzo_tensor grad_norm;       /**< [out] f64 scalar, L2 norm of all gradients, unscaled; null: not wanted */
+    mezzo_tensor grad_norms;      /**< [out] f64 [count], L2 norm of each, unscaled; null: not wanted */
+    mezzo_tensor grad_stats;      /**< [out] i64 [count, 4], see mezzo_grad_stat; null: not wanted */
+    mezzo_tensor first_nonfinite; /**< [out] i64 scalar, index of the first gradient with Inf or NaN, or -1 */
 } mezzo_unscale_desc;
 
 /**
- * Looks for Inf and NaN in a list of gradients and multiplies them by 1 / scale, in one pass.
- * The check is made on the value before the multiplication. 1 / scale is one division in f32, whose bits are those
- * of the f64 quotient rounded; a factor of exactly 1 leaves the elements untouched. Source: PyTorch's
+ * Looks for Inf and NaN in a list of gradients and multiplies them by 1 / scale, in one pass, in which they can be
+ * measured, too. The check is made on the value before the multiplication. 1 / scale is one division in f32, whose bits
+ * are those of the f64 quotient rounded; a factor of exactly 1 leaves the elements untouched. Source: PyTorch's
  * _amp_foreach_non_finite_check_and_unscale_.
+ * Norms are sums of squares in f64, added as in mezzo_sum_forward(), so independent of device and number of threads,
+ * times 1 / scale. A norm is Inf or NaN where a gradient holds one.
  *
  * @param[in,out] found_inf f32 scalar; set to 1 when an element is not finite, else left as it is
  * @param[in,out] grads count tensors, any shapes, each f64, f32, f16 or bf16; may be null when count is 0.
@@ -389,49 +408,136 @@ MEZZO_API mezzo_status mezzo_scale_update(mezzo_tensor scale, mezzo_tensor growt
                                           const mezzo_scale_update_desc *desc);
 
 /* ---------------------------------------------------------------------------------------------
- * adam: one optimizer step over a list of parameters
+ * Optimizer steps: all parameters of a group in one call
  *
- *   g = grad / grad_scale + weight_decay * p          t = step + 1
- *   m = beta1 m + (1 - beta1) g                       bc1 = 1 - beta1^t
- *   v = beta2 v + (1 - beta2) g^2                     bc2 = 1 - beta2^t
- *   p = p - (lr / bc1) m / (sqrt(v) / sqrt(bc2) + eps)
+ * Unscaling, clipping, states, parameters and the 16-bit copies of the parameters in one pass. When found_inf is not
+ * 0 nothing is changed but lr_step. The gradients are left as they are.
  *
- * A weight_decay of 0 leaves its term out, so that a parameter that is Inf does not make g NaN.
- * Source: Kingma and Ba, "Adam", ICLR 2015, in the form of PyTorch's torch.optim.Adam.
+ * What they have in common:
+ *   params        count tensors: f32, f64, f16 or bf16. Computed in f32 for halves, else in the parameter's dtype
+ *   states        shape of the parameter and the dtype it is computed in; 0 at first
+ *   param_copies  count copies of the new parameters, shape of the parameter, f16 or bf16, for f32 and f64 parameters;
+ *                 an element may be the null tensor, and the array may be null
+ *   grads         shape of the parameter; the parameter's dtype; for f32 and f64 parameters also f16 or bf16, for
+ * halves also f32
+ *
+ *   t    = step + 1, counted in steps applied
+ *   lr   = desc.lr * inputs.lr[k mod n], where k is lr_step or, where that is null, step, before this call
+ *   grad = clamp(min(1, max_grad_norm / (grad_norm + 1e-6)) * grads / grad_scale, -max_grad_value, max_grad_value)
  * ------------------------------------------------------------------------------------------- */
+
+/**
+ * What optimizer steps take beside parameters, gradients and hyperparameters. It lies on the device and is read when
+ * the step runs there, as the launch of a graph does: none of it has to be known when the call is made.
+ */
+typedef struct mezzo_step_inputs {
+    uint32_t struct_size;    /**< sizeof(mezzo_step_inputs) */
+    uint32_t reserved;       /**< must be 0 */
+    mezzo_tensor step;       /**< i64 scalar, steps applied so far; one more afterwards */
+    mezzo_tensor lr;         /**< f64 [n], factors of the learning rate; null for 1 */
+    mezzo_tensor lr_step;    /**< i64 scalar, calls so far; one more afterwards, also where the step was skipped */
+    mezzo_tensor grad_scale; /**< f32 scalar that the gradients are still multiplied by; null for 1 */
+    mezzo_tensor found_inf;  /**< f32 scalar; not 0 skips the step; null to apply always */
+    mezzo_tensor
+        grad_norm;         /**< f64 scalar, or f64 [count] for each parameter its own: L2 norms of unscaled gradients */
+    double max_grad_norm;  /**< clips by norm, finite, above 0, and needs grad_norm; 0: does not */
+    double max_grad_value; /**< clips each element, finite, above 0; 0: does not */
+} mezzo_step_inputs;
+
+/* ---------------------------------------------------------------------------------------------
+ * adam: one step of Adam, AdamW, apex's FusedAdam or BertAdam
+ * ------------------------------------------------------------------------------------------- */
+
+/** What weight decay acts on. */
+typedef enum mezzo_weight_decay {
+    MEZZO_WEIGHT_DECAY_L2 = 0,        /**< g += weight_decay p: an L2 penalty (torch.optim.Adam) */
+    MEZZO_WEIGHT_DECAY_PARAMETER = 1, /**< p -= lr weight_decay p, of the p before the step (AdamW, apex's FusedAdam) */
+    MEZZO_WEIGHT_DECAY_STEP_SIZE = 2, /**< p -= a weight_decay p, likewise (apex's FusedAdam of 2019, BertAdam) */
+    MEZZO_WEIGHT_DECAY_AFTER = 3      /**< p -= lr weight_decay p, of the p after the step (AdamW of transformers) */
+} mezzo_weight_decay;
+
+/** How Adam makes up for moments that begin at 0. */
+typedef enum mezzo_bias_correction {
+    MEZZO_BIAS_CORRECTION_MOMENTS = 0,   /**< a = lr / bc1,  c = sqrt(bc2) */
+    MEZZO_BIAS_CORRECTION_STEP_SIZE = 1, /**< a = lr sqrt(bc2) / bc1,  c = 1 */
+    MEZZO_BIAS_CORRECTION_NONE = 2       /**< a = lr,  c = 1 */
+} mezzo_bias_correction;
 
 /** Hyperparameters of Adam. Every field is taken as it is; the defaults are those of a null descriptor. */
 typedef struct mezzo_adam_desc {
-    uint32_t struct_size; /**< sizeof(mezzo_adam_desc) */
-    uint32_t reserved;    /**< must be 0 */
-    double lr;            /**< learning rate, finite, at least 0; default 1e-3 */
-    double beta1;         /**< decay of the first moment, in [0, 1); default 0.9 */
-    double beta2;         /**< decay of the second moment, in [0, 1); default 0.999 */
-    double eps;           /**< finite, at least 0; default 1e-8 */
-    double weight_decay;  /**< L2 penalty, finite, at least 0; default 0 */
+    uint32_t struct_size;                  /**< sizeof(mezzo_adam_desc) */
+    uint32_t reserved;                     /**< must be 0 */
+    double lr;                             /**< learning rate, finite, at least 0; default 1e-3 */
+    double beta1;                          /**< decay of the first moment, in [0, 1); default 0.9 */
+    double beta2;                          /**< decay of the second moment, in [0, 1); default 0.999 */
+    double eps;                            /**< finite, at least 0; default 1e-8 */
+    double weight_decay;                   /**< finite, at least 0; default 0 */
+    mezzo_weight_decay decay;              /**< what weight decay acts on; default L2 */
+    mezzo_bias_correction bias_correction; /**< default MOMENTS */
+    int32_t eps_inside_sqrt;               /**< 1: sqrt(v + eps) / c, 0: sqrt(v) / c + eps; default 0 */
+    uint32_t reserved2;                    /**< must be 0 */
 } mezzo_adam_desc;
 
 /**
- * One Adam step over count parameters in one call: unscaling, moments, update and the 16-bit copies of
- * the parameters in the same pass. When found_inf is not 0 nothing at all is changed, step included.
- * The gradients are left as they are.
+ * One Adam step, see above:
+ *   g = grad (+ weight_decay p)              bc1 = 1 - beta1^t,  bc2 = 1 - beta2^t
+ *   m = beta1 m + (1 - beta1) g              a, c as bias_correction says
+ *   v = beta2 v + (1 - beta2) g^2
+ *   p = p (- weight decay) - a m / (sqrt(v) / c + eps)
+ * A weight_decay of 0 leaves its term out, so that a parameter that is Inf does not make g NaN.
+ * Sources: Kingma and Ba, "Adam", ICLR 2015, and Loshchilov and Hutter, "Decoupled weight decay regularization",
+ * ICLR 2019, in the forms of torch.optim.Adam and AdamW; apex's FusedAdam, now and in 2019; BertAdam of
+ * pytorch-pretrained-BERT; AdamW of transformers.
  *
- * @param[in,out] params count tensors, f32 or f64
- * @param[in,out] exp_avgs count first moments, shape and dtype of the parameter
- * @param[in,out] exp_avg_sqs count second moments, shape and dtype of the parameter
- * @param[out] param_copies count copies of the new parameters, shape of the parameter, f16 or bf16; an
- *             element may be the null tensor, and the array may be null
- * @param[in,out] step i64 scalar, number of steps applied so far; one more afterwards
- * @param grads count gradients, shape of the parameter; the parameter's dtype, f16 or bf16
+ * @param[in,out] params count tensors, see above
+ * @param[in,out] exp_avgs count first moments m
+ * @param[in,out] exp_avg_sqs count second moments v
+ * @param[out] param_copies count copies, see above; an element may be the null tensor, and the array may be null
+ * @param grads count gradients, see above
  * @param count 0 or more
- * @param grad_scale f32 scalar that the gradients are still multiplied by; null for 1
- * @param found_inf f32 scalar; not 0 skips the step; null to apply always
+ * @param inputs what else the step takes; must be given, with a step, on the parameters' device
  * @param desc null stands for the defaults
  */
 MEZZO_API mezzo_status mezzo_adam_step(const mezzo_tensor *params, const mezzo_tensor *exp_avgs,
                                        const mezzo_tensor *exp_avg_sqs, const mezzo_tensor *param_copies,
-                                       mezzo_tensor step, const mezzo_tensor *grads, int32_t count,
-                                       mezzo_tensor grad_scale, mezzo_tensor found_inf, const mezzo_adam_desc *desc);
+                                       const mezzo_tensor *grads, int32_t count, const mezzo_step_inputs *inputs,
+                                       const mezzo_adam_desc *desc);
+
+/* ---------------------------------------------------------------------------------------------
+ * sgd: one step of stochastic gradient descent
+ * ------------------------------------------------------------------------------------------- */
+
+/** Hyperparameters of SGD. Every field is taken as it is; the defaults are those of a null descriptor. */
+typedef struct mezzo_sgd_desc {
+    uint32_t struct_size;         /**< sizeof(mezzo_sgd_desc) */
+    int32_t nesterov;             /**< 1: Nesterov's momentum, 0: the usual one; default 0 */
+    double lr;                    /**< learning rate, finite, at least 0; default 1e-3 */
+    double momentum;              /**< in [0, 1); default 0 */
+    double dampening;             /**< of what momentum takes up, in [0, 1]; default 0 */
+    double weight_decay;          /**< finite, at least 0; default 0 */
+    int32_t decay_after_momentum; /**< 1: apex's wd_after_momentum, 0: an L2 penalty; default 0 */
+    uint32_t reserved;            /**< must be 0 */
+} mezzo_sgd_desc;
+
+/**
+ * One step of stochastic gradient descent, see above:
+ *   g = grad (+ weight_decay p)
+ *   b = g in the first step, else momentum b + (1 - dampening) g       where momentum is not 0
+ *   d = nesterov ? g + momentum b : momentum != 0 ? b : g
+ *   p = p - lr (d (+ weight_decay p where decay_after_momentum))
+ * Sources: torch.optim.SGD; apex's FusedSGD.
+ *
+ * @param[in,out] params count tensors, see above
+ * @param[in,out] momentum_buffers count states b; the array may be null where desc.momentum is 0
+ * @param[out] param_copies count copies, see above; an element may be the null tensor, and the array may be null
+ * @param grads count gradients, see above
+ * @param count 0 or more
+ * @param inputs what else the step takes; must be given, with a step, on the parameters' device
+ * @param desc null stands for the defaults
+ */
+MEZZO_API mezzo_status mezzo_sgd_step(const mezzo_tensor *params, const mezzo_tensor *momentum_buffers,
+                                      const mezzo_tensor *param_copies, const mezzo_tensor *grads, int32_t count,
+                                      const mezzo_step_inputs *inputs, const mezzo_sgd_desc *desc);
 
 #ifdef __cplusplus
 }

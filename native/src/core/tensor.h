@@ -103,6 +103,12 @@ class TensorRef {
     std::string name_;
 };
 
+/// The elements as T; null for an optional argument that was not given.
+template <class T>
+T *data_or_null(const TensorRef &tensor) {
+    return tensor ? tensor.data<T>() : nullptr;
+}
+
 /// Looks up a handle; INVALID_HANDLE when it is null, stale or made up.
 TensorRef require_tensor(mezzo_tensor handle, const char *name);
 

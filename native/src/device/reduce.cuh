@@ -102,17 +102,6 @@ __device__ __forceinline__ double sum_of_sums(double *sums, int64_t count) {
 
 } // namespace sum_detail
 
-/// How many sums a kernel needs room for.
-inline int64_t sum_scratch(int64_t elements) {
-    int64_t sums = 0;
-    int64_t count = elements;
-    do {
-        count = reduction_blocks(count);
-        sums += count;
-    } while (count > 1);
-    return sums;
-}
-
 /// Sum over [0, elements) of block(begin, end), which a warp computes, by the whole grid of kSumThreads threads a
 /// block. finish(sum) is called by one thread. `arrived` is a device variable, 0 before and afterwards.
 template <class Block, class Finish>
@@ -137,7 +126,7 @@ __device__ __forceinline__ void sum_blocks(int64_t elements, double *sums, unsig
 template <class... Params, class... Arguments>
 void launch_sum(Device &device, int64_t elements, void (*kernel)(double *, Params...), Arguments &&...arguments) {
     CudaDevice &cuda = cuda_device(device);
-    const Scratch<double> sums(device.memory(), sum_scratch(elements));
+    const Scratch<double> sums(device.memory(), sum_room(reduction_blocks(elements)));
     const int64_t most = int64_t{kSumBlocks} * cuda.machine().processors;
     const dim3 grid(static_cast<unsigned int>(std::min(reduction_blocks(elements), most)));
     launch(kernel, grid, dim3(kSumThreads), 0, cuda.stream(), sums.data(), std::forward<Arguments>(arguments)...);

@@ -3,7 +3,7 @@
 //
 // The list travels in the kernel's parameters. These are copied when the kernel is launched or captured, so that no
 // memory of the host's is read later and nothing is uploaded, and reads of them are cached as those of constants. Every
-// driver takes 4096 bytes: 71 parameters of Adam, 127 gradients. A longer list takes several launches. Not taken:
+// driver takes 4096 bytes: 54 parameters of Adam, 127 gradients. A longer list takes several launches. Not taken:
 // - the 32764 bytes of CUDA 12.1, since drivers older than R530, which serve CUDA 12 otherwise, cannot load such a
 // kernel;
 // - a table in device memory: to write it from parameters takes as many launches as this does, and then one more.
@@ -30,6 +30,7 @@ inline constexpr int kListThreads = 256;        // of a block
 template <class Entry, int kCapacity>
 class TensorTable {
   public:
+    MEZZO_HOST_DEVICE int count() const { return count_; }
     bool is_full() const { return count_ == kCapacity; }
     void clear() { count_ = 0; }
 

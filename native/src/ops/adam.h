@@ -2,62 +2,11 @@
 // adam as the devices see it; the formulas are said in adam.cpp.
 #pragma once
 
-#include <mezzo/ops.h>
-
 #include <cmath>
-#include <optional>
-#include <vector>
 
-#include "core/convert.h"
-#include "core/op.h"
-#include "ops/tensor_list.h"
+#include "ops/optimizer.h"
 
 namespace mezzo {
-
-/// Where the elements of one parameter are; copy is null where none is wanted.
-struct AdamEntry {
-    std::byte *param;
-    std::byte *exp_avg;
-    std::byte *exp_avg_sq;
-    std::byte *copy;
-    const std::byte *grad;
-};
-
-/// The parameters of one combination of dtypes.
-struct AdamGroup {
-    mezzo_dtype dtype;
-    mezzo_dtype grad_dtype;
-    std::optional<mezzo_dtype> copy_dtype;
-    ElementList<AdamEntry> params;
-};
-
-struct AdamStep {
-    std::vector<AdamGroup> groups; // none of a combination twice
-    TensorData step;
-    TensorData grad_scale;
-    TensorData found_inf;
-    mezzo_adam_desc desc;
-};
-
-/// Stands for the dtype of a copy that is not wanted.
-struct NoCopy {};
-
-/// Calls visitor(TypeTag<T>, TypeTag<Grad>, TypeTag<Copy>) with the types of a group.
-template <class Visitor>
-void visit_group(const AdamGroup &group, const Visitor &visitor) {
-    const auto visit_copy = [&](auto type, auto grad) {
-        if (!group.copy_dtype) return visitor(type, grad, TypeTag<NoCopy>{});
-        if (*group.copy_dtype == MEZZO_DTYPE_F16) return visitor(type, grad, TypeTag<Half>{});
-        visitor(type, grad, TypeTag<BFloat16>{});
-    };
-    const auto visit_grad = [&](auto type) {
-        if (group.grad_dtype == MEZZO_DTYPE_F16) return visit_copy(type, TypeTag<Half>{});
-        if (group.grad_dtype == MEZZO_DTYPE_BF16) return visit_copy(type, TypeTag<BFloat16>{});
-        visit_copy(type, type);
-    };
-    if (group.dtype == MEZZO_DTYPE_F32) return visit_grad(TypeTag<float>{});
-    visit_grad(TypeTag<double>{});
-}
 
 /// base^exponent for a base in [0, 1], with the same bits on every device; pow differs from library to library.
 /// Squares and multiplies, and carries each product's rounding error along in a second number, which is added at the
@@ -83,41 +32,55 @@ MEZZO_HOST_DEVICE double power(double base, uint64_t exponent) {
     }
 }
 
-/// The scalars of one step, in the parameter's dtype.
-template <class T>
-struct AdamCoefficients {
-    T grad_factor, weight_decay, beta1, one_minus_beta1, beta2, one_minus_beta2, step_size, root_of_bc2, eps;
+struct AdamRule {
+    using Desc = mezzo_adam_desc;
+    static constexpr int kStates = 2; // exp_avg, exp_avg_sq
+
+    template <class T>
+    struct Coefficients {
+        T beta1, one_minus_beta1, beta2, one_minus_beta2;
+        T step_size, root_of_bc2;
+        T eps, eps_inside;                      // one of them is 0
+        T l2, decay_of_param, decay_afterwards; // one of them at most is not 0
+    };
+
+    template <class T>
+    MEZZO_HOST_DEVICE static Coefficients<T> coefficients(const mezzo_adam_desc &desc, double lr, uint64_t t) {
+        const bool corrects = desc.bias_correction != MEZZO_BIAS_CORRECTION_NONE;
+        const double bc1 = corrects ? 1 - power(desc.beta1, t) : 1;
+        const double root_of_bc2 = corrects ? std::sqrt(1 - power(desc.beta2, t)) : 1;
+        const bool corrects_step = desc.bias_correction == MEZZO_BIAS_CORRECTION_STEP_SIZE;
+        const double step_size = corrects_step ? lr * root_of_bc2 / bc1 : lr / bc1;
+        const bool inside = desc.eps_inside_sqrt != 0;
+        const double wd = desc.weight_decay;
+        const double decay_of_param = desc.decay == MEZZO_WEIGHT_DECAY_PARAMETER   ? lr * wd
+                                      : desc.decay == MEZZO_WEIGHT_DECAY_STEP_SIZE ? step_size * wd
+                                                                                   : 0;
+        return {static_cast<T>(desc.beta1),
+                static_cast<T>(1 - desc.beta1),
+                static_cast<T>(desc.beta2),
+                static_cast<T>(1 - desc.beta2),
+                static_cast<T>(step_size),
+                static_cast<T>(corrects_step ? 1 : root_of_bc2),
+                static_cast<T>(inside ? 0 : desc.eps),
+                static_cast<T>(inside ? desc.eps : 0),
+                static_cast<T>(desc.decay == MEZZO_WEIGHT_DECAY_L2 ? wd : 0),
+                static_cast<T>(decay_of_param),
+                static_cast<T>(desc.decay == MEZZO_WEIGHT_DECAY_AFTER ? lr * wd : 0)};
+    }
+
+    template <class T>
+    MEZZO_HOST_DEVICE static T update(T param, T grad, T *state, const Coefficients<T> &c) {
+        const T g = c.l2 == 0 ? grad : grad + c.l2 * param;
+        const T m = c.beta1 * state[0] + c.one_minus_beta1 * g;
+        const T v = c.beta2 * state[1] + c.one_minus_beta2 * g * g;
+        state[0] = m;
+        state[1] = v;
+        const T change = c.step_size * m / (std::sqrt(v + c.eps_inside) / c.root_of_bc2 + c.eps);
+        const T decayed = c.decay_of_param == 0 ? param : param - c.decay_of_param * param;
+        const T next = decayed - change;
+        return c.decay_afterwards == 0 ? next : next - c.decay_afterwards * next;
+    }
 };
-
-/// `step` steps have been applied before this one.
-template <class T>
-MEZZO_HOST_DEVICE AdamCoefficients<T> adam_coefficients(const mezzo_adam_desc &desc, int64_t step,
-                                                        float inverse_scale) {
-    const uint64_t t = static_cast<uint64_t>(step) + 1;
-    return {static_cast<T>(inverse_scale),
-            static_cast<T>(desc.weight_decay),
-            static_cast<T>(desc.beta1),
-            static_cast<T>(1 - desc.beta1),
-            static_cast<T>(desc.beta2),
-            static_cast<T>(1 - desc.beta2),
-            static_cast<T>(desc.lr / (1 - power(desc.beta1, t))),
-            static_cast<T>(std::sqrt(1 - power(desc.beta2, t))),
-            static_cast<T>(desc.eps)};
-}
-
-template <class T>
-struct AdamElement {
-    T param, exp_avg, exp_avg_sq;
-};
-
-/// One element after the step.
-template <class T>
-MEZZO_HOST_DEVICE AdamElement<T> adam_update(AdamElement<T> old, T grad, const AdamCoefficients<T> &c) {
-    const T unscaled = grad * c.grad_factor;
-    const T g = c.weight_decay == 0 ? unscaled : unscaled + c.weight_decay * old.param;
-    const T m = c.beta1 * old.exp_avg + c.one_minus_beta1 * g;
-    const T v = c.beta2 * old.exp_avg_sq + c.one_minus_beta2 * g * g;
-    return {old.param - c.step_size * m / (std::sqrt(v) / c.root_of_bc2 + c.eps), m, v};
-}
 
 } // namespace mezzo

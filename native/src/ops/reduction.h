@@ -20,6 +20,13 @@ constexpr int64_t reduction_blocks(int64_t elements) {
     return (elements + kReductionBlock - 1) / kReductionBlock;
 }
 
+/// How many numbers there must be room for where so many are added, level by level.
+constexpr int64_t sum_room(int64_t count) {
+    int64_t room = count;
+    for (; count > 1; room += count) count = reduction_blocks(count);
+    return room;
+}
+
 /// Sum of term(i), an MEZZO_ALWAYS_INLINE function, for i in [begin, end).
 template <class Term>
 MEZZO_ALWAYS_INLINE inline double sum_block(int64_t begin, int64_t end, const Term &term) {
@@ -48,22 +55,26 @@ void run_blocks(int64_t elements, double *sums, const Block &block) {
     });
 }
 
+/// Sum of `count` numbers, at least one, with sum_room(count) places.
+inline double sum_levels(double *sums, int64_t count) {
+    while (count > 1) {
+        const auto sum = [from = sums](int64_t begin, int64_t end) MEZZO_ALWAYS_INLINE {
+            return sum_block(begin, end, [=](int64_t i) MEZZO_ALWAYS_INLINE { return from[i]; });
+        };
+        run_blocks(count, sums + count, sum);
+        sums += count;
+        count = reduction_blocks(count);
+    }
+    return sums[0];
+}
+
 /// Sum over [0, elements) of block(begin, end), as above.
 template <class Block>
 double sum_blocks(Device &device, int64_t elements, const Block &block) {
     const int64_t blocks = reduction_blocks(elements);
-    const Scratch<double> scratch(device.memory(), blocks + reduction_blocks(blocks));
-    double *sums = scratch.data();
-    run_blocks(elements, sums, block);
-    double *next = sums + blocks;
-    for (int64_t count = blocks; count > 1; count = reduction_blocks(count)) {
-        const auto sum = [from = sums](int64_t begin, int64_t end) MEZZO_ALWAYS_INLINE {
-            return sum_block(begin, end, [=](int64_t i) MEZZO_ALWAYS_INLINE { return from[i]; });
-        };
-        run_blocks(count, next, sum);
-        std::swap(sums, next); // each level fits in the other's place
-    }
-    return sums[0];
+    const Scratch<double> sums(device.memory(), sum_room(blocks));
+    run_blocks(elements, sums.data(), block);
+    return sum_levels(sums.data(), blocks);
 }
 
 } // namespace mezzo

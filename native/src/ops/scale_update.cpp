@@ -43,18 +43,9 @@ void expect_factor(double factor, const char *name) {
 }
 
 void expect_bound(double bound, const char *name) {
-    const auto stored = static_cast<float>(std::min(std::abs(bound), double{std::numeric_limits<float>::max()}));
-    if (bound == 0 || (bound > 0 && bound <= std::numeric_limits<float>::max() && stored > 0)) return;
+    if (bound == 0) return;
+    if (bound > 0 && bound <= std::numeric_limits<float>::max() && static_cast<float>(bound) > 0) return;
     fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.%s is %g, expected 0 or a finite number above 0 in f32", name, bound);
-}
-
-/// Enumerators go from 0 to the last.
-template <class Enum>
-void expect_enumerator(Enum value, Enum last, const char *type, const char *name) {
-    const int given = static_cast<int>(value);
-    if (given >= 0 && given <= static_cast<int>(last)) return;
-    fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.%s is %d, expected a mezzo_%s (0 to %d)", name, given, type,
-         static_cast<int>(last));
 }
 
 void check_descriptor(const mezzo_scale_update_desc &desc) {

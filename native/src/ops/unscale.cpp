@@ -8,6 +8,7 @@
 // The check sees the value before the multiplication, as bits: an exponent of all ones. 1 / scale is one
 // division in f32; halves are multiplied in f32 and rounded once; a factor of 1 writes nothing.
 // Elementwise, so independent of the number of threads. 2 sizeof(T) bytes an element, half of it to check only.
+// Where norms or statistics are wanted as well, ops/grad_measure.cpp does all of it in one pass.
 // Source: PyTorch's _amp_foreach_non_finite_check_and_unscale_.
 #include "ops/unscale.h"
 
@@ -17,6 +18,7 @@
 #include <atomic>
 
 #include "core/descriptor.h"
+#include "ops/grad_measure.h"
 
 namespace mezzo {
 namespace {
@@ -51,16 +53,38 @@ bool unscale_list(const ElementList<std::byte *> &grads, float factor) {
 
 const Implementation<Unscale> cpu_unscale(MEZZO_DEVICE_TYPE_CPU, unscale_on_cpu);
 
-void unscale(const TensorRef &found_inf, std::span<const TensorRef> grads, const TensorRef &scale, bool check_only) {
-    expect_same_device(found_inf, scale);
-    expect_scalar(found_inf);
-    expect_dtype(found_inf, {MEZZO_DTYPE_F32});
-    expect_scalar(scale);
-    expect_dtype(scale, {MEZZO_DTYPE_F32});
+/// What was given to a call.
+struct UnscaleTensors {
+    TensorRef found_inf;
+    std::vector<TensorRef> grads;
+    TensorRef scale, grad_norm, grad_norms, grad_stats, first_nonfinite;
+
+    bool measures() const { return grad_norm || grad_norms || grad_stats || first_nonfinite; }
+};
+
+void check_tensors(const UnscaleTensors &tensors, bool check_only) {
+    const auto &[found_inf, grads, scale, grad_norm, grad_norms, grad_stats, first_nonfinite] = tensors;
+    const auto count = static_cast<int64_t>(grads.size());
+    for (const TensorRef *scalar : {&found_inf, &scale}) {
+        expect_same_device(*scalar, found_inf);
+        expect_scalar(*scalar);
+        expect_dtype(*scalar, {MEZZO_DTYPE_F32});
+    }
     for (const TensorRef &grad : grads) {
         expect_same_device(grad, found_inf);
         expect_floating(grad);
     }
+    const auto expect_result = [&](const TensorRef &result, mezzo_dtype dtype, std::initializer_list<int64_t> shape) {
+        if (!result) return;
+        expect_same_device(result, found_inf);
+        expect_dtype(result, {dtype});
+        expect_shape(result, shape);
+    };
+    expect_result(grad_norm, MEZZO_DTYPE_F64, {});
+    expect_result(grad_norms, MEZZO_DTYPE_F64, {count});
+    expect_result(grad_stats, MEZZO_DTYPE_I64, {count, kGradStats});
+    expect_result(first_nonfinite, MEZZO_DTYPE_I64, {});
+
     OverlapCheck overlap;
     overlap.add_written(found_inf);
     if (check_only) {
@@ -68,11 +92,33 @@ void unscale(const TensorRef &found_inf, std::span<const TensorRef> grads, const
     } else {
         overlap.add_written(grads);
     }
+    for (const TensorRef *result : {&grad_norm, &grad_norms, &grad_stats, &first_nonfinite}) {
+        overlap.add_written(*result);
+    }
     overlap.add_read(scale);
     overlap.run();
+}
 
-    const std::vector<TensorData> data(grads.begin(), grads.end());
-    run_op(found_inf.device(), Unscale{group_by_dtype(data), found_inf, scale, check_only});
+void check_descriptor(const mezzo_unscale_desc &desc) {
+    expect_flag(desc.check_only, "check_only");
+    expect_flag(desc.only_if_found, "only_if_found");
+    expect_reserved(desc.reserved, "reserved");
+}
+
+void unscale(const UnscaleTensors &tensors, const mezzo_unscale_desc &desc) {
+    const bool check_only = desc.check_only == 1;
+    check_tensors(tensors, check_only);
+    Device &device = tensors.found_inf.device();
+    const std::vector<TensorData> grads(tensors.grads.begin(), tensors.grads.end());
+    if (tensors.measures() || desc.only_if_found == 1) {
+        run_op(device, measured_grads(
+                           grads, tensors.found_inf, tensors.scale,
+                           {data_or_null<double>(tensors.grad_norm), data_or_null<double>(tensors.grad_norms),
+                            data_or_null<int64_t>(tensors.grad_stats), data_or_null<int64_t>(tensors.first_nonfinite)},
+                           check_only, desc.only_if_found == 1));
+    } else {
+        run_op(device, Unscale{group_by_dtype(grads), tensors.found_inf, tensors.scale, check_only});
+    }
 }
 
 } // namespace
@@ -107,13 +153,16 @@ void unscale_on_cpu(Device &, const Unscale &a) {
 mezzo_status mezzo_unscale(mezzo_tensor found_inf, const mezzo_tensor *grads, int32_t count, mezzo_tensor scale,
                            const mezzo_unscale_desc *desc) {
     return mezzo::guard("unscale", [&] {
-        constexpr mezzo_unscale_desc kDefaults = {sizeof(mezzo_unscale_desc), 0};
+        constexpr mezzo_unscale_desc kDefaults = {sizeof(mezzo_unscale_desc), 0, 0, 0, {}, {}, {}, {}};
         const mezzo_unscale_desc variant = mezzo::read_descriptor(desc, kDefaults);
-        if (variant.check_only != 0 && variant.check_only != 1) {
-            mezzo::fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.check_only is %d, expected 0 or 1", variant.check_only);
-        }
+        mezzo::check_descriptor(variant);
         mezzo::expect_count(count, 0);
-        mezzo::unscale(mezzo::require_tensor(found_inf, "found_inf"), mezzo::require_tensors(grads, count, "grads"),
-                       mezzo::optional_tensor(scale, "scale"), variant.check_only == 1);
+        mezzo::unscale(
+            {mezzo::require_tensor(found_inf, "found_inf"), mezzo::require_tensors(grads, count, "grads"),
+             mezzo::optional_tensor(scale, "scale"), mezzo::optional_tensor(variant.grad_norm, "desc.grad_norm"),
+             mezzo::optional_tensor(variant.grad_norms, "desc.grad_norms"),
+             mezzo::optional_tensor(variant.grad_stats, "desc.grad_stats"),
+             mezzo::optional_tensor(variant.first_nonfinite, "desc.first_nonfinite")},
+            variant);
     });
 }

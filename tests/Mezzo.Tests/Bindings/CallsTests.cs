@@ -91,7 +91,7 @@ public sealed class CallsTests
         MezzoTensor[] two = [default, default];
 
         ArgumentException exception = Assert.Throws<ArgumentException>(
-            () => Calls.AdamStep(two, two, one, [], default, two, default, default))!;
+            () => Calls.AdamStep(two, two, one, [], two, default))!;
 
         Assert.That(exception.Message, Does.StartWith("expAvgSqs has 1 elements, expected 2 as in params."));
     }
@@ -103,7 +103,7 @@ public sealed class CallsTests
         MezzoTensor[] two = [default, default];
 
         ArgumentException exception = Assert.Throws<ArgumentException>(
-            () => Calls.AdamStep(two, two, two, one, default, two, default, default))!;
+            () => Calls.AdamStep(two, two, two, one, two, default))!;
 
         Assert.That(exception.Message, Does.StartWith("paramCopies has 1 elements, expected 2 as in params."));
     }

@@ -24,7 +24,8 @@ internal sealed class AdamTests : TensorFixture
         var parameters = shapes.Select(shape => new Parameter(shape, dtype)).ToArray();
         Array.ForEach(parameters, p => p.FillUniform(1, null));
         var oracles = parameters.Select(p => new Oracle(Values(p))).ToArray();
-        var adam = new Adam(parameters, lr: 0.02, beta1: 0.8, beta2: 0.99, eps: 1e-6, weightDecay: 0.1);
+        var options = AdamOptions.Adam with { LearningRate = 0.02, Beta1 = 0.8, Beta2 = 0.99, Eps = 1e-6, WeightDecay = 0.1 };
+        var adam = new Adam(parameters, options);
         for (int t = 1; t <= 12; t++)
         {
             adam.ZeroGrad();
@@ -33,7 +34,7 @@ internal sealed class AdamTests : TensorFixture
             {
                 var weights = Tensor.Uniform(parameters[i].Shape, -1, 1, dtype);
                 (parameters[i] * 1).Backward(weights);
-                oracles[i].Step(Values(weights), t, adam);
+                oracles[i].Step(Values(weights), t, options with { LearningRate = adam.LearningRate });
             }
 
             adam.Step();
@@ -68,12 +69,12 @@ internal sealed class AdamTests : TensorFixture
         {
             Assert.That(() => new Adam([]), Throws.ArgumentException.With.Message.Contains("empty parameter list"));
             Assert.That(() => new Adam([parameter, parameter]), Throws.ArgumentException.With.Message.Contains("twice"));
-            Assert.That(() => new Adam([parameter], lr: -1), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("lr"));
-            Assert.That(() => new Adam([parameter], lr: double.NaN), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("lr"));
-            Assert.That(() => new Adam([parameter], beta1: 1), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("beta1"));
-            Assert.That(() => new Adam([parameter], beta2: -0.1), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("beta2"));
-            Assert.That(() => new Adam([parameter], eps: -1), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("eps"));
-            Assert.That(() => new Adam([parameter], weightDecay: -1), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("weightDecay"));
+            Assert.That(() => new Adam([parameter], lr: -1), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("LearningRate"));
+            Assert.That(() => new Adam([parameter], lr: double.NaN), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("LearningRate"));
+            Assert.That(() => new Adam([parameter], beta1: 1), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("Beta1"));
+            Assert.That(() => new Adam([parameter], beta2: -0.1), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("Beta2"));
+            Assert.That(() => new Adam([parameter], eps: -1), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("Eps"));
+            Assert.That(() => new Adam([parameter], weightDecay: -1), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("WeightDecay"));
         });
     }
 
@@ -93,7 +94,7 @@ internal sealed class AdamTests : TensorFixture
 
         public double[] Values { get; } = values;
 
-        public void Step(double[] gradients, int t, Adam adam)
+        public void Step(double[] gradients, int t, AdamOptions adam)
         {
             for (int i = 0; i < Values.Length; i++)
             {

@@ -53,7 +53,7 @@ internal sealed class CaptureStatusTests : CaptureFixture
             IEnumerable<(Tensor, Tensor)> batches = Enumerable.Range(0, 30).Select(step =>
             {
                 // Which is captured anew between those that are launched.
-                study.Optimizer.LearningRate = step == 15 ? 0.002 : study.Optimizer.LearningRate;
+                trainer.Scaler.GrowthFactor = step == 15 ? 4 : trainer.Scaler.GrowthFactor;
                 return (study.X, study.Target);
             });
             var history = trainer.Run(study.Loss, batches, every is null ? null : new SynchronousProgress(told.Add));
@@ -180,23 +180,40 @@ internal sealed class CaptureStatusTests : CaptureFixture
         using var trainer = study.Trainer(Options(CaptureMode.On, log: log));
         for (int step = 0; step < 10; step++)
         {
-            study.Optimizer.LearningRate *= 0.99;
+            trainer.Scaler.GrowthInterval++;
             trainer.Step(study.Loss);
         }
 
         Assert.That(log.Count("Captured"), Is.Zero);
         Assert.That(trainer.CaptureStatus, Is.EqualTo(new CaptureStatus(
-            CaptureState.Preparing, "the learning rate or another setting has changed since the step before")));
+            CaptureState.Preparing, "a setting has changed since the step before")));
     }
 
     [Test]
-    public void LearningRate_ChangedOnce_LeadsToOneMoreCapture_AndALine()
+    public void LearningRate_AndSchedule_ThatChange_CostNoCapture()
+    {
+        var log = new RecordingLogger();
+        var study = new LineStudy();
+        using var trainer = study.Trainer(Options(CaptureMode.On, log: log));
+        for (int step = 0; step < 20; step++)
+        {
+            study.Optimizer.LearningRate *= 0.99;
+            study.Optimizer.Schedule = step < 10 ? null : new LinearSchedule(20, warmupSteps: 5);
+            trainer.Step(study.Loss);
+        }
+
+        Assert.That((log.Count("Captured"), log.Count("CaptureDropped")), Is.EqualTo((2, 0)));
+        Assert.That(trainer.CaptureStatus.State, Is.EqualTo(CaptureState.Launching));
+    }
+
+    [Test]
+    public void Setting_ChangedOnce_LeadsToOneMoreCapture_AndALine()
     {
         var log = new RecordingLogger();
         var study = new LineStudy();
         using var trainer = study.Trainer(Options(CaptureMode.On, log: log));
         trainer.Run(study.Loss, 5);
-        study.Optimizer.LearningRate = 0.001;
+        trainer.Scaler.GrowthInterval = 77;
         trainer.Run(study.Loss, 5);
         Assert.That((log.Count("Captured"), log.Count("CaptureDropped")), Is.EqualTo((3, 1)));
         Assert.That(log.Entries.Where(entry => entry.Event.Name != "StepSkipped").Select(entry => entry.Level), Is.All.EqualTo(LogLevel.Debug));

@@ -13,6 +13,9 @@ internal sealed class CaptureTests : CaptureFixture
             new TestCaseData(every, act).SetArgDisplayNames(name);
         yield return Case("set the learning rate", 10, (study, _) => study.Optimizer.LearningRate *= 0.9);
         yield return Case("set the learning rate before each step", 1, (study, _) => study.Optimizer.LearningRate *= 0.99);
+        yield return Case("set a schedule", 10, (study, trainer) => study.Optimizer.Schedule = new ExponentialSchedule(0.99 - 0.0001 * study.Optimizer.StepCount));
+        yield return Case("set which steps a schedule counts", 10, (study, trainer) => (study.Optimizer.Schedule, study.Optimizer.ScheduleSteps) =
+            (new ExponentialSchedule(0.99), 1 - study.Optimizer.ScheduleSteps));
         yield return Case("set the growth interval", 10, (_, trainer) => trainer.Scaler.GrowthInterval++);
         yield return Case("load the scaler", 10, (_, trainer) => trainer.Scaler.LoadStateDict(trainer.Scaler.StateDict() with { Scale = 64 }));
         yield return Case("update the scale by hand", 10, (_, trainer) => trainer.Scaler.Update(32));

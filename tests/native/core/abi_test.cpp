@@ -32,9 +32,11 @@ TEST(Abi, Structs_HaveTheirPinnedSizes) {
     EXPECT_EQ(sizeof(mezzo_random_desc), 24u);
     EXPECT_EQ(sizeof(mezzo_linear_desc), 20u);
     EXPECT_EQ(sizeof(mezzo_mse_loss_desc), 8u);
-    EXPECT_EQ(sizeof(mezzo_unscale_desc), 8u);
+    EXPECT_EQ(sizeof(mezzo_unscale_desc), 48u);
     EXPECT_EQ(sizeof(mezzo_scale_update_desc), 56u);
-    EXPECT_EQ(sizeof(mezzo_adam_desc), 48u);
+    EXPECT_EQ(sizeof(mezzo_step_inputs), 72u);
+    EXPECT_EQ(sizeof(mezzo_adam_desc), 64u);
+    EXPECT_EQ(sizeof(mezzo_sgd_desc), 48u);
 }
 
 TEST(Abi, Fields_LieAtTheirPinnedOffsets) {
@@ -50,10 +52,15 @@ TEST(Abi, Fields_LieAtTheirPinnedOffsets) {
     EXPECT_EQ(offsetof(mezzo_tensor_info, shape), 32u);
     EXPECT_EQ(offsetof(mezzo_random_desc, seed), 8u);
     EXPECT_EQ(offsetof(mezzo_linear_desc, accumulate), 8u);
+    EXPECT_EQ(offsetof(mezzo_unscale_desc, grad_norm), 16u);
     EXPECT_EQ(offsetof(mezzo_scale_update_desc, growth_factor), 8u);
     EXPECT_EQ(offsetof(mezzo_scale_update_desc, hysteresis), 40u);
     EXPECT_EQ(offsetof(mezzo_adam_desc, lr), 8u);
+    EXPECT_EQ(offsetof(mezzo_step_inputs, step), 8u);
+    EXPECT_EQ(offsetof(mezzo_step_inputs, max_grad_norm), 56u);
     EXPECT_EQ(offsetof(mezzo_adam_desc, weight_decay), 40u);
+    EXPECT_EQ(offsetof(mezzo_adam_desc, eps_inside_sqrt), 56u);
+    EXPECT_EQ(offsetof(mezzo_sgd_desc, decay_after_momentum), 40u);
 }
 
 TEST(Abi, Structs_ArePlainData) {
@@ -68,7 +75,9 @@ TEST(Abi, Structs_ArePlainData) {
     EXPECT_TRUE(is_plain<mezzo_mse_loss_desc>);
     EXPECT_TRUE(is_plain<mezzo_unscale_desc>);
     EXPECT_TRUE(is_plain<mezzo_scale_update_desc>);
+    EXPECT_TRUE(is_plain<mezzo_step_inputs>);
     EXPECT_TRUE(is_plain<mezzo_adam_desc>);
+    EXPECT_TRUE(is_plain<mezzo_sgd_desc>);
 }
 
 } // namespace

@@ -60,9 +60,14 @@ class Training {
         const auto handles = [](const std::vector<TestTensor> &tensors) {
             return std::vector<mezzo_tensor>(tensors.begin(), tensors.end());
         };
+        mezzo_step_inputs inputs{};
+        inputs.struct_size = sizeof inputs;
+        inputs.step = steps_;
+        inputs.grad_scale = scale_;
+        inputs.found_inf = found_inf_;
         EXPECT_OK(mezzo_adam_step(handles(params_).data(), handles(exp_avgs_).data(), handles(exp_avg_sqs_).data(),
-                                  handles(copies_).data(), steps_, handles(grads).data(),
-                                  static_cast<int32_t>(params_.size()), scale_, found_inf_, nullptr));
+                                  handles(copies_).data(), handles(grads).data(), static_cast<int32_t>(params_.size()),
+                                  &inputs, nullptr));
         mezzo_scale_update_desc rules{};
         rules.struct_size = sizeof rules;
         rules.growth_interval = 1;

@@ -80,7 +80,23 @@ class Calls {
 
     mezzo_status adam() const {
         const mezzo_tensor param = a_, exp_avg = b_, exp_avg_sq = c_, grad = d_;
-        return mezzo_adam_step(&param, &exp_avg, &exp_avg_sq, nullptr, step_, &grad, 1, scale_, found_inf_, nullptr);
+        const mezzo_step_inputs inputs = step_inputs();
+        return mezzo_adam_step(&param, &exp_avg, &exp_avg_sq, nullptr, &grad, 1, &inputs, nullptr);
+    }
+
+    mezzo_status sgd() const {
+        const mezzo_tensor param = a_, grad = d_;
+        const mezzo_step_inputs inputs = step_inputs();
+        return mezzo_sgd_step(&param, nullptr, nullptr, &grad, 1, &inputs, nullptr);
+    }
+
+    mezzo_step_inputs step_inputs() const {
+        mezzo_step_inputs inputs{};
+        inputs.struct_size = sizeof inputs;
+        inputs.step = step_;
+        inputs.grad_scale = scale_;
+        inputs.found_inf = found_inf_;
+        return inputs;
     }
 
     mezzo_status unscale() const {
@@ -144,7 +160,8 @@ class Calls {
         {"mse_loss_forward", [this] { return mezzo_mse_loss_forward(scalar_, a_, b_, c_, scale_, nullptr); }},
         {"unscale", [this] { return unscale(); }},
         {"scale_update", [this] { return update(); }},
-        {"adam_step", [this] { return adam(); }}};
+        {"adam_step", [this] { return adam(); }},
+        {"sgd_step", [this] { return sgd(); }}};
 };
 
 /// Expects a call to fail for a cause, ": cuda:0 is lost since ...".

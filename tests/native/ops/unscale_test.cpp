@@ -14,7 +14,7 @@
 namespace mezzo::testing {
 namespace {
 
-constexpr mezzo_unscale_desc kCheckOnly = {sizeof(mezzo_unscale_desc), 1};
+constexpr mezzo_unscale_desc kCheckOnly = {sizeof(mezzo_unscale_desc), 1, 0, 0, {}, {}, {}, {}};
 
 /// One gradient of its own.
 mezzo_status unscale(const TestTensor &found_inf, const TestTensor &grad, mezzo_tensor scale,
@@ -310,8 +310,9 @@ TEST(Unscale, RejectsBadArguments) {
                  "unscale: found_inf shares memory with scale, expected separate tensors");
     const mezzo_unscale_desc no_size = {};
     EXPECT_FAILS(unscale(found_inf, head, {}, &no_size), INVALID_ARGUMENT,
-                 "unscale: desc.struct_size is 0, expected 8");
-    const mezzo_unscale_desc unknown = {sizeof(unknown), 2};
+                 "unscale: desc.struct_size is 0, expected 48");
+    mezzo_unscale_desc unknown = kCheckOnly;
+    unknown.check_only = 2;
     EXPECT_FAILS(unscale(found_inf, head, {}, &unknown), INVALID_ARGUMENT,
                  "unscale: desc.check_only is 2, expected 0 or 1");
 }
