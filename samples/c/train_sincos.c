@@ -207,7 +207,7 @@ int main(void) {
         check(mezzo_unscale(found_inf, net.grads, PARAMETERS, scale, &check_only)); /* Adam divides by the scale */
         check(mezzo_adam_step(net.params, net.exp_avgs, net.exp_avg_sqs, net.copies, net.grads, PARAMETERS, &inputs,
                               &adam));
-        check(mezzo_scale_update(scale, growth_tracker, NONE, NONE, &found_inf, 1, &scale_rules));
+        check(mezzo_scale_update(scale, growth_tracker, NONE, NONE, NONE, &found_inf, NULL, 1, &scale_rules));
 
         if (step % 100 == 0 || step == STEPS - 1) {
             last_loss = read_scalar(loss);

@@ -59,7 +59,7 @@ class LinearDesc(Descriptor):
 
 class UnscaleDesc(Descriptor):
     _fields_ = [("struct_size", c_uint32), ("check_only", c_int32), ("only_if_found", c_int32), ("reserved", c_uint32),
-                ("grad_norm", Handle), ("grad_norms", Handle), ("grad_stats", Handle), ("first_nonfinite", Handle)]
+                ("grad_norm", Handle), ("grad_norms", Handle), ("grad_stats", Handle), ("grad_summary", Handle)]
 
 
 class ScaleUpdateDesc(Descriptor):
@@ -99,7 +99,7 @@ CALLS = {
     "linear_backward": [Handle] * 9 + [POINTER(LinearDesc)],
     "mse_loss_forward": [Handle] * 5 + [c_void_p],
     "unscale": [Handle, HANDLES, c_int32, Handle, POINTER(UnscaleDesc)],
-    "scale_update": [Handle] * 4 + [HANDLES, c_int32, POINTER(ScaleUpdateDesc)],
+    "scale_update": [Handle] * 5 + [HANDLES, HANDLES, c_int32, POINTER(ScaleUpdateDesc)],
     "adam_step": [HANDLES] * 5 + [c_int32, POINTER(StepInputs), POINTER(AdamDesc)],
 }
 
@@ -257,7 +257,7 @@ def train():
         mezzo.fill(found_inf, 0)
         mezzo.unscale(found_inf, grads, len(grads), scale, check_only)  # Adam divides by the scale
         mezzo.adam_step(values, exp_avgs, exp_avg_sqs, copies, grads, len(grads), inputs, adam)
-        mezzo.scale_update(scale, growth_tracker, NONE, NONE, byref(found_inf), 1, scale_rules)
+        mezzo.scale_update(scale, growth_tracker, NONE, NONE, NONE, byref(found_inf), None, 1, scale_rules)
 
         if step % 100 == 0 or step == STEPS - 1:
             print(f"step {step:3}  loss {read_scalar(loss):.6f}  loss scale {read_scalar(scale):.0f}")

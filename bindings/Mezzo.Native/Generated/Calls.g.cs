@@ -554,19 +554,28 @@ internal static unsafe partial class Calls
     /// LossScaler and update_scale_hysteresis, of DeepSpeed's and fp16_utils' DynamicLossScaler and of Megatron-LM's
     /// DynamicGradScaler can be followed step by step.
     /// </summary>
+    /// <remarks>
+    /// No scale cures what was found where the gradients of each optimizer with found_inf hold NaN and no Inf, and the loss,
+    /// which is not scaled, was not finite, or the scale is at most 1: then scale and hysteresis_tracker stay what they are.
+    /// Without grad_summaries all that is found counts as an overflow, as in those libraries.
+    /// </remarks>
     /// <param name="scale">f32 scalar.</param>
     /// <param name="growthTracker">i32 scalar, clean steps since the last one with Inf or NaN, or since the last growth.</param>
     /// <param name="hysteresisTracker">i32 scalar, at first desc.hysteresis: the step with Inf or NaN, counted from the next one, that makes the scale back off; may be null where desc.hysteresis is at most 1.</param>
-    /// <param name="atMinimum">f32 scalar, 1 where the scale was to back off and was min_scale already, else 0; may be null.</param>
+    /// <param name="cause">i32 scalar, one of mezzo_scale_cause; may be null.</param>
+    /// <param name="lossNonfinite">f32 scalar, not 0 where a loss was Inf or NaN, as mezzo_unscale() tells; 0 afterwards; may be null.</param>
     /// <param name="foundInfs">Count f32 scalars, one for each optimizer; any that is not 0 counts as found.</param>
+    /// <param name="gradSummaries">Count i64 [5], the optimizers' as mezzo_unscale() writes them; an element may be the null tensor, and the array may be null.</param>
     /// <param name="desc">Null stands for the defaults.</param>
     /// <exception cref="MezzoException">The native call failed.</exception>
-    public static void ScaleUpdate(MezzoTensor scale, MezzoTensor growthTracker, MezzoTensor hysteresisTracker, MezzoTensor atMinimum, ReadOnlySpan<MezzoTensor> foundInfs, MezzoScaleUpdateDesc? desc = null)
+    public static void ScaleUpdate(MezzoTensor scale, MezzoTensor growthTracker, MezzoTensor hysteresisTracker, MezzoTensor cause, MezzoTensor lossNonfinite, ReadOnlySpan<MezzoTensor> foundInfs, ReadOnlySpan<MezzoTensor> gradSummaries, MezzoScaleUpdateDesc? desc = null)
     {
+        ExpectLengthOrEmpty(gradSummaries.Length, nameof(gradSummaries), foundInfs.Length, nameof(foundInfs));
         MezzoScaleUpdateDesc descValue = desc.GetValueOrDefault();
         fixed (MezzoTensor* foundInfsPointer = foundInfs)
+        fixed (MezzoTensor* gradSummariesPointer = gradSummaries)
         {
-            Check(NativeMethods.mezzo_scale_update(scale, growthTracker, hysteresisTracker, atMinimum, foundInfsPointer, foundInfs.Length, desc.HasValue ? &descValue : null));
+            Check(NativeMethods.mezzo_scale_update(scale, growthTracker, hysteresisTracker, cause, lossNonfinite, foundInfsPointer, gradSummariesPointer, foundInfs.Length, desc.HasValue ? &descValue : null));
         }
     }
 

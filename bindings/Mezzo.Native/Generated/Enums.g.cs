@@ -100,6 +100,16 @@ internal enum MezzoGradStat
     Exponent = 3,
 }
 
+/// <summary>Length of grad_summary: what mezzo_grad_stat names, of all gradients together, and this.</summary>
+internal enum MezzoGradSummary
+{
+    /// <summary>Index of the first gradient with Inf or NaN, or -1.</summary>
+    First = 4,
+
+    /// <summary>Elements of grad_summary.</summary>
+    Length = 5,
+}
+
 /// <summary>When a run of clean steps makes the loss scale grow.</summary>
 internal enum MezzoGrowth
 {
@@ -121,6 +131,22 @@ internal enum MezzoHysteresisRefill
 
     /// <summary>After each step without Inf and NaN.</summary>
     OnCleanStep = 1,
+}
+
+/// <summary>Why an update did not count its step as clean.</summary>
+internal enum MezzoScaleCause
+{
+    /// <summary>It did.</summary>
+    None = 0,
+
+    /// <summary>Inf or NaN was found, which a lower scale may cure.</summary>
+    Overflow = 1,
+
+    /// <summary>Inf or NaN was found, which no scale cures: the scale stays what it is.</summary>
+    NotANumber = 2,
+
+    /// <summary>An overflow, but the scale was min_scale already.</summary>
+    AtMinimum = 3,
 }
 
 /// <summary>What weight decay acts on.</summary>

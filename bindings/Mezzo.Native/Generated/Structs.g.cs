@@ -170,7 +170,7 @@ internal struct MezzoUnscaleDesc
     /// <summary>1: look for Inf and NaN, leave the gradients scaled; 0: unscale too.</summary>
     public int CheckOnly;
 
-    /// <summary>1: where found_inf is 0 before, do nothing but first_nonfinite = -1; 0: always.</summary>
+    /// <summary>1: where found_inf is 0 before, write grad_summary as of no gradients at all; 0: always.</summary>
     public int OnlyIfFound;
 
     /// <summary>Must be 0.</summary>
@@ -185,8 +185,8 @@ internal struct MezzoUnscaleDesc
     /// <summary>[out] i64 [count, 4], see mezzo_grad_stat; null: not wanted.</summary>
     public MezzoTensor GradStats;
 
-    /// <summary>[out] i64 scalar, index of the first gradient with Inf or NaN, or -1.</summary>
-    public MezzoTensor FirstNonfinite;
+    /// <summary>[out] i64 [5], see mezzo_grad_summary; null: not wanted.</summary>
+    public MezzoTensor GradSummary;
 
     /// <summary>All zero but the size, which is set.</summary>
     public unsafe MezzoUnscaleDesc() => StructSize = (uint)sizeof(MezzoUnscaleDesc);
@@ -234,8 +234,8 @@ internal struct MezzoScaleUpdateDesc
 }
 
 /// <summary>
-/// What optimizer steps take beside parameters, gradients and hyperparameters. It lies on the device and is read when
-/// the step runs there, as the launch of a graph does: none of it has to be known when the call is made.
+/// What optimizer steps take beside parameters, gradients and hyperparameters. The tensors are read when the step runs on
+/// the device, as the launch of a graph does: what is in them need not be known when the call is made.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct MezzoStepInputs

@@ -34,17 +34,34 @@ internal sealed class TrainSinCosCommand
 
     private readonly TerminalOutput _terminal;
 
-    private readonly Option<string> _precision = Options.OneOf(
+    private readonly Option<string?> _precision = Options.OneOfOrNone(
         "--precision",
-        "Precision to train in; compare trains in fp32 and then in the device's fast 16-bit type",
-        PrecisionNames.Keys,
-        "compare");
+        "Precision to train in; compare, the default, trains in fp32 and then in the device's fast 16-bit type",
+        PrecisionNames.Keys);
+
+    private readonly Option<bool> _fp16 = new("--fp16") { Description = "Short for --precision fp16" };
+    private readonly Option<bool> _bf16 = new("--bf16") { Description = "Short for --precision bf16" };
 
     private readonly Option<int?> _epochs = Options.Whole("--epochs", "Passes over the data", 1, MaxEpochs, Defaults.Epochs);
     private readonly Option<int?> _samples = Options.Whole("--samples", "Points of data", 1, MaxSamples, Defaults.Samples);
     private readonly Option<int?> _hidden = Options.Whole("--hidden", "Width of the network", 1, MaxHidden, Defaults.Hidden);
     private readonly Option<double> _learningRate = Options.Value<double>(
-        "--lr", "Learning rate of Adam", "X", "a number above 0", TryParsePositive, Defaults.LearningRate);
+        "--lr", "Learning rate", "X", "a number above 0", TryParsePositive, Defaults.LearningRate);
+
+    private readonly Option<string> _optimizer = Options.OneOf(
+        "--optimizer", "Optimizer, as the library of that name has it; sgd has a momentum of 0.9", [.. OptimizerChoice.All.Select(choice => choice.Name)], OptimizerChoice.All[0].Name);
+
+    private readonly Option<double?> _weightDecay = Options.Value<double?>(
+        "--weight-decay", "Weight decay [default: the optimizer's own]", "X", "a number of at least 0", TryParseAtLeastZero, null);
+
+    private readonly Option<double?> _maxGradNorm = Options.Value<double?>(
+        "--max-grad-norm", "Norm that the gradients are clipped to [default: the optimizer's own]", "X", "a number above 0", TryParsePositiveOrNone, null);
+
+    private readonly Option<string> _schedule = Options.OneOf(
+        "--schedule", "Schedule of the learning rate over the epochs", [.. ScheduleChoice.All.Select(choice => choice.Name)], ScheduleChoice.All[0].Name);
+
+    private readonly Option<double?> _warmup = Options.Value<double?>(
+        "--warmup", "Part of the epochs during which the learning rate of a --schedule grows [default: 0]", "X", "a number from 0 up to but not 1", TryParseFraction, null);
 
     private readonly Option<ulong> _seed = Options.Value<ulong>(
         "--seed", "Seed of the data and the initial parameters", "N", $"a whole number from 0 to {ulong.MaxValue}", TryParseSeed, Defaults.Seed);
@@ -81,8 +98,9 @@ internal sealed class TrainSinCosCommand
         var options = new TrainSinCosCommand(terminal);
         var command = new Command("sincos", "Learns sine and cosine in fp32 and in a 16-bit type, and reports time, loss and memory.")
         {
-            options._precision, options._epochs, options._samples, options._hidden, options._learningRate, options._seed, options._lossScale,
-            options._scaler,
+            options._precision, options._fp16, options._bf16, options._epochs, options._samples, options._hidden,
+            options._optimizer, options._learningRate, options._weightDecay, options._maxGradNorm, options._schedule, options._warmup,
+            options._seed, options._lossScale, options._scaler,
         };
         options._device.AddTo(command);
         command.Add(options._capture);
@@ -119,17 +137,27 @@ internal sealed class TrainSinCosCommand
     {
         var options = new SinCosOptions
         {
-            Precision = PrecisionNames[parsed.GetValue(_precision)!],
+            Precision = ReadPrecision(parsed),
             Epochs = parsed.GetValue(_epochs)!.Value,
             Samples = parsed.GetValue(_samples)!.Value,
             Hidden = parsed.GetValue(_hidden)!.Value,
+            Optimizer = OptimizerChoice.All.Single(choice => choice.Name == parsed.GetValue(_optimizer)),
             LearningRate = parsed.GetValue(_learningRate),
+            WeightDecay = parsed.GetValue(_weightDecay),
+            MaxGradNorm = parsed.GetValue(_maxGradNorm),
+            Schedule = ScheduleChoice.All.Single(choice => choice.Name == parsed.GetValue(_schedule)),
+            Warmup = parsed.GetValue(_warmup) ?? 0,
             Seed = parsed.GetValue(_seed),
             LossScale = parsed.GetValue(_lossScale),
             Scaler = ScalerPolicy.Dynamic.FirstOrDefault(policy => policy.Name == parsed.GetValue(_scaler)),
             Capture = CaptureNames[parsed.GetValue(_capture)!],
             Device = _device.Apply(parsed),
         };
+        if (parsed.GetValue(_warmup) is not null && options.Schedule == ScheduleChoice.All[0])
+        {
+            throw new CommandException("--warmup: got no --schedule, expected one whose learning rate it is to warm up");
+        }
+
         return options switch
         {
             { Precision: SinCosPrecision.Float32, LossScale: not null } => throw HasNoScale("--loss-scale"),
@@ -140,6 +168,19 @@ internal sealed class TrainSinCosCommand
 
         static CommandException HasNoScale(string option) =>
             new($"{option}: got --precision fp32, which has no loss scale, expected bf16, fp16 or compare");
+    }
+
+    private SinCosPrecision ReadPrecision(ParseResult parsed)
+    {
+        string[] given =
+        [
+            .. parsed.GetValue(_precision) is { } name ? [name] : Array.Empty<string>(),
+            .. parsed.GetValue(_fp16) ? ["fp16"] : Array.Empty<string>(),
+            .. parsed.GetValue(_bf16) ? ["bf16"] : Array.Empty<string>(),
+        ];
+        return given.Distinct().Count() <= 1
+            ? PrecisionNames[given.FirstOrDefault() ?? "compare"]
+            : throw new CommandException($"--precision: got {string.Join(" and ", given)}, expected one of --precision, --fp16 and --bf16");
     }
 
     private void Print(SinCosResult result, JobEnvironment environment, string report)
@@ -168,6 +209,22 @@ internal sealed class TrainSinCosCommand
 
     private static bool TryParsePositive(string text, out double value) =>
         double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out value) && double.IsFinite(value) && value > 0;
+
+    private static bool TryParsePositiveOrNone(string text, out double? value)
+    {
+        bool isPositive = TryParsePositive(text, out double number);
+        value = number;
+        return isPositive && (float)number > 0 && float.IsFinite((float)number);
+    }
+
+    private static bool TryParseAtLeastZero(string text, out double? value)
+    {
+        bool isNumber = double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number);
+        value = number;
+        return isNumber && double.IsFinite(number) && number >= 0;
+    }
+
+    private static bool TryParseFraction(string text, out double? value) => TryParseAtLeastZero(text, out value) && value < 1;
 
     private static bool TryParseSeed(string text, out ulong value) =>
         ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value);

@@ -57,6 +57,7 @@ internal static class Format
         SkipReason.NonFiniteGradients => "gradients with Inf or NaN",
         SkipReason.NoGradients => "no gradients",
         SkipReason.ScaleAtMinimum => "gradients with Inf or NaN at the smallest loss scale",
+        SkipReason.NotANumber => "gradients with NaN that no loss scale cures",
         _ => throw new ArgumentOutOfRangeException(nameof(reason), reason, "Not a reason."),
     };
 }

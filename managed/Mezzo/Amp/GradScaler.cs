@@ -100,10 +100,12 @@ public sealed class GradScaler
     /// <summary>Whether no optimizer has been unscaled or stepped since the last update.</summary>
     internal bool IsReady => _active.Count == 0;
 
-    /// <summary>f32 scalar, 1 where the latest update found no lower scale to back off to; null where that is no error.</summary>
-    internal Tensor? AtMinimum => Policy.ThrowsAtMinScale ? _state?.AtMinimum : null;
+    /// <summary>i32 scalar, why the latest update by the policy's rules found its step not clean; null where there is none.</summary>
+    internal Tensor? Cause => Policy.IsDynamic ? _state?.Cause : null;
 
     private bool HasHysteresis => Policy.Hysteresis > 1;
+
+    private bool TellsNaNFromOverflow => Policy is { IsDynamic: true, KeepsScaleOnNaN: true };
 
     private string? PolicyKey => Policy.CountsAsTorch ? null : Policy.Name;
 
@@ -137,6 +139,11 @@ public sealed class GradScaler
             {
                 state.Check.Open(optimizer.Parameters);
             }
+        }
+
+        if (TellsNaNFromOverflow)
+        {
+            Calls.Unscale(_state.LossNonFinite.Handle, [loss.Handle], default, new MezzoUnscaleDesc { CheckOnly = 1 });
         }
 
         return loss.Scale(1, _state.Scale);
@@ -181,7 +188,8 @@ public sealed class GradScaler
     public ScalerStepResult Step(Optimizer optimizer)
     {
         var step = IssueStep(optimizer);
-        return step.Result(step.Scale?.Item() ?? 1, step.FoundInf?.Item() ?? 0);
+        var summary = step.Summary is null ? default : GradientFigures.Read(step.Norm?.Item(), step.Summary.ToArray<long>());
+        return step.Result(step.Scale?.Item() ?? 1, step.FoundInf?.Item() ?? 0, MezzoScaleCause.None, summary);
     }
 
     /// <summary>The part of <see cref="Step"/> that runs on the device; nothing is read back.</summary>
@@ -192,7 +200,7 @@ public sealed class GradScaler
         if (!IsEnabled)
         {
             optimizer.Step();
-            return new IssuedScalerStep(hasGradients, null, null);
+            return new IssuedScalerStep(hasGradients, null, null, null, null, []);
         }
 
         var scale = RequireScale(nameof(Step));
@@ -207,14 +215,14 @@ public sealed class GradScaler
         var foundInf = state.Check.FoundInf;
         if (stillScaled)
         {
-            state.Check.Complete(optimizer.ParametersNotMeasured);
+            state.Check.Complete(optimizer.Parameters, optimizer.IsMeasured);
             state.HasGradients = hasGradients;
         }
 
-        optimizer.MeasureNorms(gradScale, foundInf);
+        optimizer.Measure(gradScale, foundInf, state.Summary);
         optimizer.Step(gradScale, foundInf.Handle);
         state.Stage = Stage.Stepped;
-        return new IssuedScalerStep(hasGradients, scale, foundInf);
+        return new IssuedScalerStep(hasGradients, scale, foundInf, optimizer.GradNorm, state.Summary, optimizer.WithGradient());
     }
 
     /// <summary>Updates the scale after the optimizers have stepped, and makes ready for the next iteration.</summary>
@@ -226,7 +234,7 @@ public sealed class GradScaler
     public void Update(double? newScale = null)
     {
         bool followsRules = IssueUpdate(newScale);
-        if (followsRules && CaptureTrace.Recording is null && AtMinimum?.Item() > 0)
+        if (followsRules && Policy.ThrowsAtMinScale && CaptureTrace.Recording is null && _state!.ReadCause() == MezzoScaleCause.AtMinimum)
         {
             throw new MinimumLossScaleException();
         }
@@ -242,28 +250,39 @@ public sealed class GradScaler
         }
 
         var scale = RequireScale(nameof(Update));
-        MezzoTensor[] foundInfs = [.. from state in _active.Values where state.HasGradients select state.Check.FoundInf.Handle];
+        OptimizerState[] stepped = [.. _active.Values.Where(state => state.HasGradients)];
         if (newScale is { } given)
         {
             scale.Fill(ScalerPolicy.RequirePositive(given, nameof(newScale)));
+            _state!.LossNonFinite.Fill(0);
         }
         else if (IsReady)
         {
             throw new InvalidOperationException("No inf checks were recorded prior to update.");
         }
 
-        bool followsRules = newScale is null && !Policy.IsStatic && foundInfs.Length > 0;
+        bool followsRules = newScale is null && Policy.IsDynamic && stepped.Length > 0;
         if (followsRules)
         {
-            _state!.Update(foundInfs, Policy);
+            _state!.Update(stepped, Policy);
         }
 
-        Forget();
+        BeginIteration();
         return followsRules;
     }
 
-    /// <summary>Makes ready for the next iteration, whatever happened to the one in progress.</summary>
+    /// <summary>Makes ready for the next iteration after one that was broken off.</summary>
     internal void Forget()
+    {
+        if (CaptureTrace.Recording is null)
+        {
+            _state?.LossNonFinite.Fill(0);
+        }
+
+        BeginIteration();
+    }
+
+    private void BeginIteration()
     {
         foreach (var (_, state) in _known)
         {
@@ -394,22 +413,35 @@ public sealed class GradScaler
 
         public int GrowthTracker => _growthTracker.ToArray<int>()[0];
 
-        public Tensor AtMinimum { get; } = Tensor.AllocateOwned([], DType.Float32, device);
+        public Tensor Cause { get; } = Tensor.AllocateOwned([], DType.Int32, device);
+
+        public Tensor LossNonFinite { get; } = Tensor.AllocateOwned([], DType.Float32, device);
 
         public void Write(ScaleState state)
         {
             Scale.Fill(state.Scale);
             _growthTracker.Fill(state.GrowthTracker);
             _hysteresisTracker.Fill(state.HysteresisTracker);
-            AtMinimum.Fill(0);
+            Cause.Fill(0);
+            LossNonFinite.Fill(0);
         }
 
         public ScaleState Read() => new(Scale.Item(), GrowthTracker, _hysteresisTracker.ToArray<int>()[0]);
 
-        public void Update(MezzoTensor[] foundInfs, ScalerPolicy policy)
+        public MezzoScaleCause ReadCause() => (MezzoScaleCause)Cause.ToArray<int>()[0];
+
+        public void Update(OptimizerState[] stepped, ScalerPolicy policy)
         {
+            bool tells = policy.KeepsScaleOnNaN;
             Calls.ScaleUpdate(
-                Scale.Handle, _growthTracker.Handle, _hysteresisTracker.Handle, AtMinimum.Handle, foundInfs, policy.ToDescriptor());
+                Scale.Handle,
+                _growthTracker.Handle,
+                _hysteresisTracker.Handle,
+                Cause.Handle,
+                tells ? LossNonFinite.Handle : default,
+                Array.ConvertAll(stepped, state => state.Check.FoundInf.Handle),
+                tells ? Array.ConvertAll(stepped, state => state.Stage == Stage.Stepped ? state.Summary.Handle : default) : [],
+                policy.ToDescriptor());
             Scale.MarkChanged();
         }
     }
@@ -417,6 +449,9 @@ public sealed class GradScaler
     private sealed class OptimizerState(Device device)
     {
         public GradientCheck Check { get; } = new(device);
+
+        /// <summary>i64 [5], what the native library's grad_summary says of the latest step's gradients.</summary>
+        public Tensor Summary { get; } = Tensor.AllocateOwned([GradientFigures.Length], DType.Int64, device);
 
         public Stage Stage { get; set; }
 
@@ -428,15 +463,21 @@ public sealed class GradScaler
 /// <param name="HasGradients">Whether there was anything to apply.</param>
 /// <param name="Scale">The scale, null where there is no scaling.</param>
 /// <param name="FoundInf">Not 0 once Inf or NaN was found; null where nobody looks.</param>
-internal readonly record struct IssuedScalerStep(bool HasGradients, Tensor? Scale, Tensor? FoundInf)
+/// <param name="Norm">f64 scalar, the norm of all gradients; null where nobody measures it.</param>
+/// <param name="Summary">i64 [5], what the gradients held; null where nobody looks.</param>
+/// <param name="Parameters">The parameters with gradients, in the order that the summary counts them in.</param>
+internal readonly record struct IssuedScalerStep(
+    bool HasGradients, Tensor? Scale, Tensor? FoundInf, Tensor? Norm, Tensor? Summary, IReadOnlyList<Parameter> Parameters)
 {
     /// <summary>What happened, from the numbers read back.</summary>
-    public ScalerStepResult Result(double scale, double foundInf, double atMinimum = 0)
+    public ScalerStepResult Result(double scale, double foundInf, MezzoScaleCause cause, GradientFigures figures)
     {
         var reason = !HasGradients ? SkipReason.NoGradients
-            : foundInf != 0 && atMinimum != 0 ? SkipReason.ScaleAtMinimum
-            : foundInf != 0 ? SkipReason.NonFiniteGradients
-            : SkipReason.None;
-        return new ScalerStepResult(reason == SkipReason.None ? StepOutcome.Applied : StepOutcome.Skipped, reason, scale);
+            : foundInf == 0 ? SkipReason.None
+            : cause == MezzoScaleCause.AtMinimum ? SkipReason.ScaleAtMinimum
+            : cause == MezzoScaleCause.NotANumber ? SkipReason.NotANumber
+            : SkipReason.NonFiniteGradients;
+        var gradients = foundInf != 0 || Norm is not null ? figures.Describe(Norm is not null, Parameters) : (GradientSummary?)null;
+        return new ScalerStepResult(reason == SkipReason.None ? StepOutcome.Applied : StepOutcome.Skipped, reason, scale) { Gradients = gradients };
     }
 }

@@ -80,7 +80,8 @@ internal sealed class GradientCheck(Device device)
 
     /// <summary>Ends the round and reads the gradients that it does not cover.</summary>
     /// <param name="parameters">The optimizer's.</param>
-    public void Complete(IReadOnlyList<Parameter> parameters)
+    /// <param name="isReadLater">Says of which the caller will check the gradients by itself.</param>
+    public void Complete(IReadOnlyList<Parameter> parameters, Func<Parameter, bool> isReadLater)
     {
         var present = WithGradient(parameters);
         var missing = Array.FindAll(present, parameter => !parameter.IsGradCheckedBy(this)); // finds changes in place too
@@ -91,7 +92,7 @@ internal sealed class GradientCheck(Device device)
         }
 
         Close();
-        Read(missing, default, new MezzoUnscaleDesc { CheckOnly = 1 });
+        Read(Array.FindAll(missing, parameter => !isReadLater(parameter)), default, new MezzoUnscaleDesc { CheckOnly = 1 });
     }
 
     /// <summary>Ends the round, reads all gradients and divides them by the scale.</summary>

@@ -46,7 +46,7 @@ public sealed record ScalerPolicy
     /// at the smallest scale, 1, is an error.
     /// </summary>
     public static ScalerPolicy DeepSpeed { get; } =
-        new("deepspeed") { GrowthInterval = 1000, MinScale = 1, Hysteresis = 2, Growth = MezzoGrowth.RepeatsAfterFirst, ThrowsAtMinScale = true };
+        new("deepspeed") { GrowthInterval = 1000, MinScale = 1, Hysteresis = 2, Growth = MezzoGrowth.RepeatsAfterFirst, ThrowsAtMinScale = true, KeepsScaleOnNaN = false };
 
     /// <summary>
     /// Megatron-LM's <c>DynamicGradScaler</c>: from 2^32, doubled after 1000 clean steps in a row, halved down to 1 at the second
@@ -70,6 +70,13 @@ public sealed record ScalerPolicy
         get => _initScale;
         init => _initScale = RequirePositive(value, nameof(InitScale));
     }
+
+    /// <summary>
+    /// Whether the scale stays what it is after a step that no scale cures: one whose gradients held NaN and no Inf, while
+    /// the loss was not finite or the scale was at most 1. None of the libraries does so; they lower it all the same. With
+    /// <see cref="DeepSpeed"/> that is what ends a run of NaN, so that it does so here, too.
+    /// </summary>
+    public bool KeepsScaleOnNaN { get; init; } = true;
 
     /// <summary>Factor of growth.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Set to 1 or less, or to a number that is not finite.</exception>
@@ -132,6 +139,9 @@ public sealed record ScalerPolicy
 
     /// <summary>Whether there is any scaling.</summary>
     public bool IsEnabled { get; private init; } = true;
+
+    /// <summary>Whether the scale changes.</summary>
+    internal bool IsDynamic => IsEnabled && !IsStatic;
 
     /// <summary>How clean steps are counted.</summary>
     internal MezzoGrowth Growth { get; private init; }

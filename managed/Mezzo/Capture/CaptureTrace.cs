@@ -12,7 +12,8 @@ namespace Mezzo;
 /// Whether ops are being captured. Otherwise they run; it is noted which 16-bit copies of parameters are in use, and
 /// whether anything was changed that was there before.
 /// </param>
-internal sealed class CaptureTrace(bool isRecording) : IDisposable
+/// <param name="device">The device that is captured; null where none is.</param>
+internal sealed class CaptureTrace(bool isRecording, Device? device = null) : IDisposable
 {
     [ThreadStatic]
     private static CaptureTrace? _current;
@@ -24,7 +25,7 @@ internal sealed class CaptureTrace(bool isRecording) : IDisposable
     private readonly List<LaunchedGradient> _gradients = [];
     private readonly HashSet<(Parameter Parameter, DType DType)> _copies = [];
     private readonly List<Action> _castsToForget = [];
-    private readonly List<Action> _launchPreparations = [];
+    private readonly Dictionary<object, (Action<int> Prepare, int Count)> _launchPreparations = [];
     private readonly List<Action> _launchEffects = [];
 
     /// <summary>The trace that the calling thread writes to; null for none.</summary>
@@ -35,6 +36,9 @@ internal sealed class CaptureTrace(bool isRecording) : IDisposable
 
     /// <summary>What no other trace has, from 1.</summary>
     public long Number { get; } = Interlocked.Increment(ref _lastNumber);
+
+    /// <summary>The device whose ops are being captured; null where none are.</summary>
+    public Device? Device { get; } = device;
 
     /// <summary>Whether ops are being captured.</summary>
     public bool IsRecording { get; } = isRecording;
@@ -128,7 +132,15 @@ internal sealed class CaptureTrace(bool isRecording) : IDisposable
     }
 
     /// <summary>Notes what the host must do before each launch, which it has not done in the capture.</summary>
-    public void OnBeforeLaunch(Action preparation) => _launchPreparations.Add(preparation);
+    /// <param name="owner">Whose preparation it is: those of one owner are made together.</param>
+    /// <param name="prepare">Called with the number of times that this was noted.</param>
+    public void OnBeforeLaunch(object owner, Action<int> prepare)
+    {
+        if (IsRecording)
+        {
+            _launchPreparations[owner] = (prepare, _launchPreparations.GetValueOrDefault(owner).Count + 1);
+        }
+    }
 
     /// <summary>Notes what the host must do after each launch, as it did in the capture.</summary>
     public void OnLaunch(Action effect)
@@ -181,9 +193,9 @@ internal sealed class CaptureTrace(bool isRecording) : IDisposable
     /// <summary>Does what was noted for now, and casts those 16-bit copies anew that the work reads and that are stale.</summary>
     public void BeforeLaunch()
     {
-        foreach (var prepare in _launchPreparations)
+        foreach (var (prepare, count) in _launchPreparations.Values)
         {
-            prepare();
+            prepare(count);
         }
 
         foreach (var (parameter, dtype) in _copies)

@@ -74,7 +74,7 @@ public sealed class Graph : IDisposable
     {
         ArgumentNullException.ThrowIfNull(work);
         var captured = device ?? Device.Default;
-        var trace = new CaptureTrace(isRecording: true);
+        var trace = new CaptureTrace(isRecording: true, captured);
         Calls.GraphCaptureBegin(captured.Id);
         try
         {

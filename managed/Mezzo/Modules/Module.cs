@@ -24,11 +24,14 @@ public abstract class Module : IDisposable
     /// The parameters with their names, the path of modules joined by dots: "trunk.0.weight". One that is
     /// used in several places appears once, under its first name.
     /// </summary>
-    public IEnumerable<(string Name, Parameter Parameter)> NamedParameters() =>
-        _parameters.Concat(
-            from child in _children
-            from named in child.Module.NamedParameters()
-            select (Name: $"{child.Name}.{named.Name}", named.Parameter)).DistinctBy(named => named.Parameter);
+    public IEnumerable<(string Name, Parameter Parameter)> NamedParameters()
+    {
+        foreach (var (name, parameter) in ListParameters())
+        {
+            parameter.Name = name;
+            yield return (name, parameter);
+        }
+    }
 
     /// <summary>Overwrites all parameters with those of a module of the same structure.</summary>
     /// <exception cref="ArgumentException">A name, shape, dtype or device differs.</exception>
@@ -91,6 +94,12 @@ public abstract class Module : IDisposable
         _children.Add((name, module));
         return module;
     }
+
+    private IEnumerable<(string Name, Parameter Parameter)> ListParameters() =>
+        _parameters.Concat(
+            from child in _children
+            from named in child.Module.ListParameters()
+            select (Name: $"{child.Name}.{named.Name}", named.Parameter)).DistinctBy(named => named.Parameter);
 
     private static string Describe((string Name, Parameter Parameter) named) => $"{named.Name} {named.Parameter.Description}";
 

@@ -11,6 +11,17 @@ public sealed class Parameter : Tensor
 {
     private readonly Dictionary<DType, LowPrecision> _copies = [];
     private LowPrecision? _latest;
+    private string? _name;
+
+    /// <summary>
+    /// Path in the module whose parameters were listed last, as "trunk.0.weight"; its dtype and shape while no module has
+    /// listed it.
+    /// </summary>
+    public string Name
+    {
+        get => _name ?? Description;
+        internal set => _name = value;
+    }
 
     /// <summary>Creates a parameter of undefined elements.</summary>
     /// <param name="shape">Dimensions.</param>

@@ -42,10 +42,6 @@ public sealed record AdamOptions : OptimizerOptions
     private readonly double _beta2 = 0.999;
     private readonly double _eps = 1e-8;
 
-    private AdamOptions()
-    {
-    }
-
     /// <summary><c>torch.optim.Adam</c>: an L2 penalty.</summary>
     public static AdamOptions Adam { get; } = new();
 
@@ -57,7 +53,7 @@ public sealed record AdamOptions : OptimizerOptions
 
     /// <summary>
     /// <c>apex.contrib.optimizers.FusedAdam</c>, which was <c>apex.optimizers.FusedAdam</c> until 2019. Its
-    /// <c>max_grad_norm</c> is <see cref="GradientClipping.ByNorm"/> with <see cref="GradientNorm.Group"/>.
+    /// <c>max_grad_norm</c> is <see cref="GradientClipping.ByNorm"/> with <see cref="ClippingScope.Group"/>.
     /// </summary>
     public static AdamOptions LegacyFusedAdam { get; } = new() { Decay = AdamWeightDecay.StepSize, BiasCorrection = AdamBiasCorrection.StepSize };
 
@@ -68,7 +64,7 @@ public sealed record AdamOptions : OptimizerOptions
         WeightDecay = 0.01,
         Decay = AdamWeightDecay.StepSize,
         BiasCorrection = AdamBiasCorrection.None,
-        Clipping = GradientClipping.ByNorm(1, GradientNorm.Parameter),
+        Clipping = GradientClipping.ByNorm(1, ClippingScope.Parameter),
     };
 
     /// <summary><c>AdamW</c> of Hugging Face's transformers.</summary>

@@ -2,7 +2,7 @@
 namespace Mezzo;
 
 /// <summary>Of which gradients the norm is taken that they are clipped by.</summary>
-public enum GradientNorm
+public enum ClippingScope
 {
     /// <summary>Of all gradients of the optimizer, as <c>torch.nn.utils.clip_grad_norm_</c> is called.</summary>
     All = 0,
@@ -35,16 +35,16 @@ public sealed record GradientClipping
     public double MaxNorm { get; private init; }
 
     /// <summary>Of which gradients the norm is taken.</summary>
-    public GradientNorm NormOf { get; private init; }
+    public ClippingScope Scope { get; private init; }
 
     /// <summary>Largest absolute value of an element; 0 for no clipping by value.</summary>
     public double MaxValue { get; private init; }
 
     /// <summary>Clips by norm.</summary>
     /// <param name="maxNorm">Largest norm, finite and above 0.</param>
-    /// <param name="of">Of which gradients.</param>
+    /// <param name="scope">Of which gradients.</param>
     /// <exception cref="ArgumentOutOfRangeException">An argument is out of its range.</exception>
-    public static GradientClipping ByNorm(double maxNorm, GradientNorm of = GradientNorm.All) => new GradientClipping().AndByNorm(maxNorm, of);
+    public static GradientClipping ByNorm(double maxNorm, ClippingScope scope = ClippingScope.All) => new GradientClipping().AndByNorm(maxNorm, scope);
 
     /// <summary>Clips by value.</summary>
     /// <param name="maxValue">Largest absolute value, finite and above 0.</param>
@@ -52,10 +52,10 @@ public sealed record GradientClipping
     public static GradientClipping ByValue(double maxValue) => new GradientClipping().AndByValue(maxValue);
 
     /// <summary>Clips by norm, too. Arguments as in <see cref="ByNorm"/>.</summary>
-    public GradientClipping AndByNorm(double maxNorm, GradientNorm of = GradientNorm.All) => this with
+    public GradientClipping AndByNorm(double maxNorm, ClippingScope scope = ClippingScope.All) => this with
     {
         MaxNorm = Requirements.FiniteAboveZero(maxNorm, nameof(maxNorm)),
-        NormOf = Enum.IsDefined(of) ? of : throw new ArgumentOutOfRangeException(nameof(of), of, "Not a gradient norm."),
+        Scope = Enum.IsDefined(scope) ? scope : throw new ArgumentOutOfRangeException(nameof(scope), scope, "Not a scope of clipping."),
     };
 
     /// <summary>Clips by value, too. Argument as in <see cref="ByValue"/>.</summary>

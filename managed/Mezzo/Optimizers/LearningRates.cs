@@ -3,63 +3,101 @@ namespace Mezzo;
 
 /// <summary>
 /// The learning rates of a group's coming steps, in device memory: the step reads the one that it is at by its own
-/// counter, so that neither a schedule nor a change of the rate needs the host between two steps, nor another capture.
+/// counter, so that neither a schedule nor a change of the rate needs another capture, nor the host between two steps.
 /// </summary>
 /// <remarks>
 /// The rate of step k lies at k modulo the capacity. The host knows how many steps it has issued, and so how far the
 /// device can be; only when that passes the last rate written does it ask, once for many steps.
 /// </remarks>
-internal sealed class LearningRates(Device device) : IDisposable
+internal sealed class LearningRates
 {
     private const int Capacity = 256;
     private readonly double[] _written = new double[Capacity];
-    private readonly Tensor _rates = Tensor.AllocateOwned([Capacity], DType.Float64, device);
-    private (double LearningRate, LearningRateSchedule? Schedule)? _source;
-    private long _end;  // of the steps whose rates are written
+    private Source? _source;
+    private long _begin; // of the steps whose rates are written
+    private long _end;
     private long _next; // no issued step is beyond
 
-    /// <summary>The rates, f64 [capacity].</summary>
-    public Tensor Tensor => _rates;
-
-    /// <summary>Makes ready for one more step.</summary>
-    /// <param name="learningRate">The group's.</param>
-    /// <param name="schedule">The group's; null for none.</param>
-    /// <param name="readStep">Reads the counter that the device goes by, once all issued steps are done.</param>
-    public void Prepare(double learningRate, LearningRateSchedule? schedule, Func<long> readStep)
+    public LearningRates(Device device)
     {
-        bool isNew = !(_source is { } source && source.LearningRate == learningRate && source.Schedule == schedule);
-        if (isNew && schedule is null)
-        {
-            _rates.Fill(learningRate);
-            _end = long.MaxValue;
-        }
-        else if (isNew || _next >= _end)
-        {
-            long step = readStep();
-            for (long k = step; k < step + Capacity; k++)
-            {
-                _written[k % Capacity] = Rate(learningRate, schedule!, k);
-            }
-
-            _rates.Write<double>(_written);
-            (_next, _end) = (step, step + Capacity);
-        }
-
-        _source = (learningRate, schedule);
-        _next++;
+        Tensor = Tensor.AllocateOwned([Capacity], DType.Float64, device);
+        Tensor.Fill(0);
     }
 
-    /// <summary>Forgets what was written, after the counter has been changed.</summary>
-    public void Reset() => (_source, _next) = (null, 0);
+    /// <summary>The rates, f64 [capacity].</summary>
+    public Tensor Tensor { get; }
 
-    /// <inheritdoc/>
-    public void Dispose() => _rates.Dispose();
-
-    private static double Rate(double learningRate, LearningRateSchedule schedule, long step)
+    /// <summary>Makes ready for more steps.</summary>
+    /// <param name="learningRate">The group's.</param>
+    /// <param name="schedule">The group's; null for none.</param>
+    /// <param name="counter">i64 scalar, what the device goes by.</param>
+    /// <param name="steps">Number of steps that are about to be issued.</param>
+    /// <exception cref="InvalidOperationException">The schedule gives no learning rate for one of them.</exception>
+    public void Prepare(double learningRate, LearningRateSchedule? schedule, Tensor counter, int steps)
     {
-        double factor = schedule.Factor(step);
-        return double.IsFinite(factor) && factor >= 0
-            ? learningRate * factor
-            : throw new InvalidOperationException($"The schedule {schedule} gives the factor {factor} for step {step}, expected a finite number of at least 0.");
+        var source = new Source(learningRate, schedule, counter);
+        bool isNew = _source != source;
+        bool isKnown = _source is { Schedule: not null } former && former.Counter == counter && _next + steps <= _end;
+        if (schedule is null && isNew)
+        {
+            Tensor.Fill(learningRate);
+            (_begin, _end) = (0, long.MaxValue);
+        }
+        else if (schedule is not null && !(isKnown && !isNew))
+        {
+            if (!isKnown)
+            {
+                _begin = _next = counter.ToArray<long>()[0];
+            }
+
+            Write(source, steps);
+        }
+
+        _source = source;
+        _next += steps;
+    }
+
+    /// <summary>Frees the rates.</summary>
+    public void Free() => Tensor.Dispose();
+
+    /// <summary>Writes the rates of as many steps as there is room for, or until the schedule gives none.</summary>
+    private void Write(Source source, int steps)
+    {
+        long needed = _next + steps;
+        if (needed - _begin > Capacity)
+        {
+            throw new InvalidOperationException($"{steps} steps of one group of parameters are launched at once, expected at most {Capacity} where it has a schedule.");
+        }
+
+        for (_end = _begin; _end < _begin + Capacity; _end++)
+        {
+            double rate;
+            try
+            {
+                rate = source.RateOf(_end);
+            }
+            catch (Exception) when (_end >= needed)
+            {
+                break; // nobody has asked for it yet
+            }
+
+            _written[_end % Capacity] = rate;
+        }
+
+        Tensor.Write<double>(_written);
+    }
+
+    /// <summary>What makes the rates.</summary>
+    private sealed record Source(double LearningRate, LearningRateSchedule? Schedule, Tensor Counter)
+    {
+        public double RateOf(long step)
+        {
+            double factor = Schedule!.Factor(step);
+            double rate = LearningRate * factor;
+            return factor >= 0 && double.IsFinite(rate)
+                ? rate
+                : throw new InvalidOperationException(
+                    $"The schedule {Schedule} gives the factor {factor} of the learning rate {LearningRate} for step {step}, expected a finite product of at least 0.");
+        }
     }
 }

@@ -47,13 +47,17 @@ public abstract class Optimizer : IDisposable
     /// <summary>Device of the parameters.</summary>
     public Device Device => _parameters[0].Device;
 
-    /// <summary>Learning rate of the first group; sets that of all groups.</summary>
+    /// <summary>Learning rate of all groups, where they have the same.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Set to a negative number, NaN or infinity.</exception>
+    /// <exception cref="InvalidOperationException">They have learning rates of their own.</exception>
     public double LearningRate
     {
-        get => Groups[0].LearningRate;
+        get => Groups.All(group => group.LearningRate == Groups[0].LearningRate)
+            ? Groups[0].LearningRate
+            : throw new InvalidOperationException("The optimizer's groups have learning rates of their own: use that of each of its Groups.");
         set
         {
+            _ = LearningRate;
             foreach (var group in Groups)
             {
                 group.LearningRate = value;
@@ -90,21 +94,20 @@ public abstract class Optimizer : IDisposable
     /// <summary>Number of steps applied to the first group. Waits for the work that counts them.</summary>
     public long StepCount => Groups[0].StepCount;
 
-    /// <summary>Whether the norm of all gradients is measured in each step, also where nothing is clipped by it.</summary>
-    public bool MeasuresGradNorm { get; set; }
+    /// <summary>
+    /// Whether the gradients are measured in each step, in the pass that looks for Inf and NaN: their norm and the rest of
+    /// <see cref="GradientSummary"/>. Clipping by the norm of all does so, too.
+    /// </summary>
+    public bool MeasuresGradients { get; set; }
 
     /// <summary>f64 scalar, the norm of all unscaled gradients in the latest step; null where nobody measures it.</summary>
-    internal Tensor? GradNorm => MeasuresGradNorm || Clips(GradientNorm.All) ? _gradNorm : null;
+    internal Tensor? GradNorm => MeasuresGradients || Clips(ClippingScope.All) ? _gradNorm : null;
 
     /// <summary>What can be changed and a captured step holds as it was, as a value that can be compared.</summary>
-    internal object Settings => (MeasuresGradNorm, string.Join(',', Groups.Select(group => group.ScheduleSteps)));
-
-    /// <summary>The parameters whose gradients <see cref="MeasureNorms"/> does not read.</summary>
-    internal IReadOnlyList<Parameter> ParametersNotMeasured =>
-        GradNorm is not null ? [] : NeedsNorms ? [.. from g in Groups where !g.HasNorms from parameter in g.Parameters select parameter] : _parameters;
+    internal object Settings => (MeasuresGradients, string.Join(',', Groups.Select(group => group.ScheduleSteps)));
 
     /// <summary>Whether a step needs the norms of gradients, so that they are read once before it.</summary>
-    private bool NeedsNorms => GradNorm is not null || Clips(GradientNorm.Group) || Clips(GradientNorm.Parameter);
+    private bool NeedsNorms => GradNorm is not null || Clips(ClippingScope.Group) || Clips(ClippingScope.Parameter);
 
     /// <summary>Applies the gradients. Parameters without one are left alone.</summary>
     public void Step()
@@ -112,7 +115,7 @@ public abstract class Optimizer : IDisposable
         if (NeedsNorms)
         {
             _ownFoundInf ??= Tensor.AllocateOwned([], DType.Float32, Device);
-            MeasureNorms(default, _ownFoundInf);
+            Measure(default, _ownFoundInf, summary: null);
         }
 
         Step(default, default);
@@ -134,39 +137,57 @@ public abstract class Optimizer : IDisposable
         GC.SuppressFinalize(this);
     }
 
-    /// <summary>Measures the norms that the step will need, and looks for Inf and NaN in the same pass.</summary>
+    /// <summary>
+    /// Measures the norms that the step will need, and looks for Inf and NaN in the same pass; and says what the gradients
+    /// hold where there are any.
+    /// </summary>
     /// <param name="gradScale">f32 scalar that the gradients are multiplied by, or the null tensor.</param>
     /// <param name="foundInf">f32 scalar, set to 1 where a gradient that is read holds Inf or NaN.</param>
-    internal void MeasureNorms(MezzoTensor gradScale, Tensor foundInf)
+    /// <param name="summary">i64 [5], receives the native library's grad_summary; null where nobody wants it.</param>
+    internal void Measure(MezzoTensor gradScale, Tensor foundInf, Tensor? summary)
     {
-        if (GradNorm is { } all)
-        {
-            var gradients = Array.ConvertAll(WithGradient(_parameters), parameter => parameter.Grad!.Handle);
-            Calls.Unscale(foundInf.Handle, gradients, gradScale, new MezzoUnscaleDesc { CheckOnly = 1, GradNorm = all.Handle });
-        }
-
         foreach (var group in Groups)
         {
             group.MeasureNorms(gradScale, foundInf);
         }
+
+        if (GradNorm is null && summary is null)
+        {
+            return;
+        }
+
+        var gradients = Array.ConvertAll(WithGradient(), parameter => parameter.Grad!.Handle);
+        Calls.Unscale(foundInf.Handle, gradients, gradScale, new MezzoUnscaleDesc
+        {
+            CheckOnly = 1,
+            OnlyIfFound = GradNorm is null ? 1 : 0,
+            GradNorm = GradNorm?.Handle ?? default,
+            GradSummary = summary?.Handle ?? default,
+        });
     }
+
+    /// <summary>Whether <see cref="Measure"/> reads the gradient of a parameter, also where no Inf or NaN was found.</summary>
+    internal bool IsMeasured(Parameter parameter) => GradNorm is not null || Groups.Any(group => group.HasNorms && group.Parameters.Contains(parameter));
+
+    /// <summary>The parameters that have a gradient.</summary>
+    internal Parameter[] WithGradient() => WithGradient(_parameters);
 
     /// <summary>Applies the gradients, which may still be scaled, unless an Inf or NaN was found in them.</summary>
     /// <param name="gradScale">f32 scalar that the gradients are multiplied by, or the null tensor.</param>
     /// <param name="foundInf">f32 scalar that is not 0 when the step must be skipped, or the null tensor.</param>
     internal void Step(MezzoTensor gradScale, MezzoTensor foundInf)
     {
-        foreach (var group in Groups)
+        (ParameterGroup Group, Parameter[] Parameters)[] steps =
+            [.. Groups.Select(group => (group, WithGradient(group.Parameters))).Where(step => step.Item2.Length > 0)];
+        foreach (var (group, _) in steps)
         {
-            var active = WithGradient(group.Parameters);
-            if (active.Length == 0)
-            {
-                continue;
-            }
+            group.PrepareStep(); // what may throw comes before anything is changed
+        }
 
-            group.PrepareStep();
-            Step(active, group.Options, group.InputsOf(active.Length, gradScale, foundInf, _gradNorm));
-            Array.ForEach(active, parameter => parameter.MarkStepped());
+        foreach (var (group, parameters) in steps)
+        {
+            Step(parameters, group.Options, group.InputsOf(parameters.Length, gradScale, foundInf, _gradNorm));
+            Array.ForEach(parameters, parameter => parameter.MarkStepped());
         }
 
         GC.KeepAlive(this);
@@ -195,12 +216,12 @@ public abstract class Optimizer : IDisposable
     {
         foreach (var group in Groups)
         {
-            group.Dispose();
+            group.Free();
         }
 
         _gradNorm.Dispose();
         _ownFoundInf?.Dispose();
     }
 
-    private bool Clips(GradientNorm norm) => Groups.Any(group => group.Options.Clipping is { MaxNorm: > 0 } clipping && clipping.NormOf == norm);
+    private bool Clips(ClippingScope norm) => Groups.Any(group => group.Options.Clipping is { MaxNorm: > 0 } clipping && clipping.Scope == norm);
 }

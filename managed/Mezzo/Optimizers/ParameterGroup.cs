@@ -14,7 +14,7 @@ public enum ScheduleSteps
 }
 
 /// <summary>Parameters of an optimizer with hyperparameters, a learning rate and a schedule of their own.</summary>
-public sealed class ParameterGroup : IDisposable
+public sealed class ParameterGroup
 {
     private readonly LearningRates _rates;
     private readonly Tensor _step;
@@ -22,6 +22,7 @@ public sealed class ParameterGroup : IDisposable
     private readonly Tensor? _norms;
     private Tensor? _presentNorms;
     private double _learningRate;
+    private ScheduleSteps _scheduleSteps;
 
     internal ParameterGroup(IReadOnlyList<Parameter> parameters, OptimizerOptions options)
     {
@@ -32,8 +33,8 @@ public sealed class ParameterGroup : IDisposable
         _allSteps = Counter();
         _norms = options.Clipping switch
         {
-            { MaxNorm: > 0, NormOf: GradientNorm.Group } => Tensor.AllocateOwned([], DType.Float64, device),
-            { MaxNorm: > 0, NormOf: GradientNorm.Parameter } => Tensor.AllocateOwned([parameters.Count], DType.Float64, device),
+            { MaxNorm: > 0, Scope: ClippingScope.Group } => Tensor.AllocateOwned([], DType.Float64, device),
+            { MaxNorm: > 0, Scope: ClippingScope.Parameter } => Tensor.AllocateOwned([parameters.Count], DType.Float64, device),
             _ => null,
         };
 
@@ -62,8 +63,30 @@ public sealed class ParameterGroup : IDisposable
     /// <summary>What the learning rate is multiplied by in each step; null for 1.</summary>
     public LearningRateSchedule? Schedule { get; set; }
 
-    /// <summary>Which steps the schedule counts.</summary>
-    public ScheduleSteps ScheduleSteps { get; set; }
+    /// <summary>
+    /// Which steps the schedule counts. Where all of them are to count from now on, it goes on from the number of those
+    /// applied. A step in which no parameter of the group has a gradient is none of its steps.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">Changed within a capture, which holds the one or the other.</exception>
+    public ScheduleSteps ScheduleSteps
+    {
+        get => _scheduleSteps;
+        set
+        {
+            if (value == _scheduleSteps)
+            {
+                return;
+            }
+
+            if (CaptureTrace.Recording is not null)
+            {
+                throw new InvalidOperationException("ScheduleSteps was changed within a capture, expected before it.");
+            }
+
+            _scheduleSteps = value;
+            _allSteps.CopyFrom(_step);
+        }
+    }
 
     /// <summary>Number of steps applied. Waits for the work that counts them.</summary>
     public long StepCount => Read(_step);
@@ -78,10 +101,10 @@ public sealed class ParameterGroup : IDisposable
 
     private Tensor ScheduleCounter => CountsAll ? _allSteps : _step;
 
-    /// <inheritdoc/>
-    public void Dispose()
+    /// <summary>Frees the group's state; the parameters are their module's.</summary>
+    internal void Free()
     {
-        _rates.Dispose();
+        _rates.Free();
         _step.Dispose();
         _allSteps.Dispose();
         _norms?.Dispose();
@@ -91,13 +114,14 @@ public sealed class ParameterGroup : IDisposable
     /// <summary>Makes the learning rate of the coming step ready, and that of each launch of one that is being captured.</summary>
     internal void PrepareStep()
     {
-        if (CaptureTrace.Recording is { } recording)
+        var counter = ScheduleCounter;
+        if (CaptureTrace.Recording is { } recording && recording.Device == Parameters[0].Device)
         {
-            recording.OnBeforeLaunch(Prepare);
+            recording.OnBeforeLaunch(this, steps => Prepare(counter, steps));
         }
         else
         {
-            Prepare();
+            Prepare(counter, 1);
         }
     }
 
@@ -134,7 +158,7 @@ public sealed class ParameterGroup : IDisposable
 
     private static long Read(Tensor counter) => counter.ToArray<long>()[0];
 
-    private void Prepare() => _rates.Prepare(LearningRate, Schedule, () => Read(ScheduleCounter));
+    private void Prepare(Tensor counter, int steps) => _rates.Prepare(LearningRate, Schedule, counter, steps);
 
     /// <summary>Where the norms of so many gradients are, one of them all or one of each; null where the group has none of its own.</summary>
     private Tensor? NormsOf(int present)

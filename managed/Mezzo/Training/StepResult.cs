@@ -7,4 +7,8 @@ namespace Mezzo;
 /// <param name="Reason">Why not.</param>
 /// <param name="Scale">The loss scale the step ran at, 1 without a scaler.</param>
 /// <param name="Loss">The loss, unscaled.</param>
-public readonly record struct StepResult(long Step, StepOutcome Outcome, SkipReason Reason, double Scale, double Loss);
+public readonly record struct StepResult(long Step, StepOutcome Outcome, SkipReason Reason, double Scale, double Loss)
+{
+    /// <inheritdoc cref="ScalerStepResult.Gradients"/>
+    public GradientSummary? Gradients { get; init; }
+}

@@ -91,7 +91,8 @@ internal sealed partial class StepRunner : IDisposable
     /// <summary>Frees the graphs.</summary>
     public void Dispose() => _kept.ForEach(repeated => repeated.Dispose());
 
-    private static StepResult Result(long number, ScalerStepResult step, double loss) => new(number, step.Outcome, step.Reason, step.Scale, loss);
+    private static StepResult Result(long number, ScalerStepResult step, double loss) =>
+        new(number, step.Outcome, step.Reason, step.Scale, loss) { Gradients = step.Gradients };
 
     private (ScalerStepResult Step, double Loss) RunNow(StepFunction function)
     {

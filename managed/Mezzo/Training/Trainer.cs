@@ -227,7 +227,8 @@ public sealed partial class Trainer : IDisposable
         TrainingMetrics.Record(result);
         if (result.Outcome == StepOutcome.Skipped)
         {
-            LogSkipped(_options.Logger, result.Step, result.Reason, result.Loss, result.Scale);
+            var gradients = result.Gradients ?? default;
+            LogSkipped(_options.Logger, result.Step, result.Reason, result.Loss, result.Scale, gradients.FirstNonFinite ?? "none", gradients.Infs, gradients.NaNs);
         }
 
         if (_options.LogEvery > 0 && result.Step % _options.LogEvery == 0)
@@ -239,6 +240,6 @@ public sealed partial class Trainer : IDisposable
     [LoggerMessage(EventId = 1, EventName = "Loss", Level = LogLevel.Information, Message = "step {Step}: loss {Loss}, scale {Scale}")]
     private static partial void LogLoss(ILogger logger, long step, double loss, double scale);
 
-    [LoggerMessage(EventId = 2, EventName = "StepSkipped", Level = LogLevel.Warning, Message = "step {Step} skipped: {Reason}, loss {Loss}, scale {Scale}")]
-    private static partial void LogSkipped(ILogger logger, long step, SkipReason reason, double loss, double scale);
+    [LoggerMessage(EventId = 2, EventName = "StepSkipped", Level = LogLevel.Warning, Message = "step {Step} skipped: {Reason}, loss {Loss}, scale {Scale}; first in {Parameter}, {Infs} Inf and {NaNs} NaN in all")]
+    private static partial void LogSkipped(ILogger logger, long step, SkipReason reason, double loss, double scale, string parameter, long infs, long naNs);
 }

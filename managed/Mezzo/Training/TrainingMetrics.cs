@@ -16,6 +16,9 @@ internal static class TrainingMetrics
     private static readonly Gauge<double> LossScale =
         Meter.CreateGauge<double>("mezzo.training.loss_scale", description: "Loss scale that the latest step ran at, 1 without a scaler.");
 
+    private static readonly Gauge<double> GradNorm =
+        Meter.CreateGauge<double>("mezzo.training.grad_norm", description: "Norm of all unscaled gradients of the latest step, where they are measured.");
+
     /// <summary>Reports a step; costs next to nothing while nobody listens.</summary>
     public static void Record(StepResult result)
     {
@@ -32,6 +35,10 @@ internal static class TrainingMetrics
 
         Loss.Record(result.Loss);
         LossScale.Record(result.Scale);
+        if (result.Gradients?.Norm is { } norm)
+        {
+            GradNorm.Record(norm);
+        }
     }
 
     private static string? Name(SkipReason reason) => reason switch
@@ -39,6 +46,7 @@ internal static class TrainingMetrics
         SkipReason.NonFiniteGradients => "non_finite_gradients",
         SkipReason.NoGradients => "no_gradients",
         SkipReason.ScaleAtMinimum => "scale_at_minimum",
+        SkipReason.NotANumber => "not_a_number",
         _ => null,
     };
 }

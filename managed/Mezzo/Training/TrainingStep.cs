@@ -37,7 +37,7 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
             var step = scaler.IssueStep(optimizer);
             _report.Write(loss, step);
             scaler.IssueUpdate();
-            _report.WriteAtMinimum(scaler.AtMinimum);
+            _report.WriteCause(scaler.Cause);
             return step;
         }
         catch
@@ -74,15 +74,17 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
             ?? throw new InvalidOperationException("The loss function returned null, expected a scalar tensor.");
     }
 
-    /// <summary>Loss, loss scale, whether Inf or NaN was found, and whether at the smallest scale, in one f64 tensor.</summary>
+    /// <summary>Loss, loss scale, whether Inf or NaN was found and why, and what the gradients held, in one f64 tensor.</summary>
     private sealed class Report : IDisposable
     {
-        private const int Figures = 4;
+        private const int Figures = 5 + GradientFigures.Length;
         private readonly Tensor _all;
         private readonly Tensor _loss;
         private readonly Tensor _scale;
         private readonly Tensor _foundInf;
-        private readonly Tensor _atMinimum;
+        private readonly Tensor _cause;
+        private readonly Tensor _norm;
+        private readonly Tensor _summary;
         private Tensor? _kept;
         private Tensor[] _places = [];
 
@@ -92,27 +94,22 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
             _loss = _all.ViewOwned([], 0);
             _scale = _all.ViewOwned([], 1);
             _foundInf = _all.ViewOwned([], 2);
-            _atMinimum = _all.ViewOwned([], 3);
-            _atMinimum.Fill(0);
+            _cause = _all.ViewOwned([], 3);
+            _norm = _all.ViewOwned([], 4);
+            _summary = _all.ViewOwned([GradientFigures.Length], 5);
+            _all.Fill(0);
         }
 
         public void Write(Tensor loss, IssuedScalerStep step)
         {
             Calls.CastForward(_loss.Handle, loss.Handle);
-            if (step is { Scale: { } scale, FoundInf: { } foundInf })
-            {
-                Calls.CastForward(_scale.Handle, scale.Handle);
-                Calls.CastForward(_foundInf.Handle, foundInf.Handle);
-            }
+            Write(_scale, step.Scale);
+            Write(_foundInf, step.FoundInf);
+            Write(_norm, step.Norm);
+            Write(_summary, step.Summary);
         }
 
-        public void WriteAtMinimum(Tensor? atMinimum)
-        {
-            if (atMinimum is not null)
-            {
-                Calls.CastForward(_atMinimum.Handle, atMinimum.Handle);
-            }
-        }
+        public void WriteCause(Tensor? cause) => Write(_cause, cause);
 
         public (ScalerStepResult Step, double Loss) Read(IssuedScalerStep step)
         {
@@ -145,12 +142,35 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
             _loss.Dispose();
             _scale.Dispose();
             _foundInf.Dispose();
-            _atMinimum.Dispose();
+            _cause.Dispose();
+            _norm.Dispose();
+            _summary.Dispose();
             _all.Dispose();
         }
 
-        private static (ScalerStepResult Step, double Loss) Result(IssuedScalerStep step, ReadOnlySpan<double> values) =>
-            (step.Scale is null ? step.Result(1, 0) : step.Result(values[1], values[2], values[3]), values[0]);
+        private static (ScalerStepResult Step, double Loss) Result(IssuedScalerStep step, ReadOnlySpan<double> values)
+        {
+            double loss = values[0];
+            if (step.Scale is null)
+            {
+                return (step.Result(1, 0, MezzoScaleCause.None, default), loss);
+            }
+
+            var figures = GradientFigures.Read(values[4], Array.ConvertAll(values[5..].ToArray(), value => (long)value));
+
+            // A static scale has no update that would tell the cause.
+            var cause = (MezzoScaleCause)values[3];
+            bool isNaN = cause == MezzoScaleCause.None && !double.IsFinite(loss) && figures is { NaNs: > 0, Infs: 0 };
+            return (step.Result(values[1], values[2], isNaN ? MezzoScaleCause.NotANumber : cause, figures), loss);
+        }
+
+        private static void Write(Tensor figure, Tensor? value)
+        {
+            if (value is not null)
+            {
+                Calls.CastForward(figure.Handle, value.Handle);
+            }
+        }
 
         private void FreeKept()
         {

@@ -316,19 +316,26 @@ typedef enum mezzo_grad_stat {
     MEZZO_GRAD_STAT_EXPONENT = 3 /**< e where 2^e <= |x| < 2^(e + 1) for the largest finite x; INT32_MIN without one */
 } mezzo_grad_stat;
 
+/** Length of grad_summary: what mezzo_grad_stat names, of all gradients together, and this. */
+typedef enum mezzo_grad_summary {
+    MEZZO_GRAD_SUMMARY_FIRST = 4, /**< index of the first gradient with Inf or NaN, or -1 */
+    MEZZO_GRAD_SUMMARY_LENGTH = 5 /**< elements of grad_summary */
+} mezzo_grad_summary;
+
 /**
  * Variant of the unscaling, and what is to be measured in the same pass. All zero but struct_size: gradients are
  * written back unscaled, nothing is measured.
  */
 typedef struct mezzo_unscale_desc {
-    uint32_t struct_size;         /**< sizeof(mezzo_unscale_desc) */
-    int32_t check_only;           /**< 1: look for Inf and NaN, leave the gradients scaled; 0: unscale too */
-    int32_t only_if_found;        /**< 1: where found_inf is 0 before, do nothing but first_nonfinite = -1; 0: always */
-    uint32_t reserved;            /**< must be 0 */
-    mezzo_tensor grad_norm;       /**< [out] f64 scalar, L2 norm of all gradients, unscaled; null: not wanted */
-    mezzo_tensor grad_norms;      /**< [out] f64 [count], L2 norm of each, unscaled; null: not wanted */
-    mezzo_tensor grad_stats;      /**< [out] i64 [count, 4], see mezzo_grad_stat; null: not wanted */
-    mezzo_tensor first_nonfinite; /**< [out] i64 scalar, index of the first gradient with Inf or NaN, or -1 */
+    uint32_t struct_size; /**< sizeof(mezzo_unscale_desc) */
+    int32_t check_only;   /**< 1: look for Inf and NaN, leave the gradients scaled; 0: unscale too */
+    int32_t
+        only_if_found; /**< 1: where found_inf is 0 before, write grad_summary as of no gradients at all; 0: always */
+    uint32_t reserved; /**< must be 0 */
+    mezzo_tensor grad_norm;    /**< [out] f64 scalar, L2 norm of all gradients, unscaled; null: not wanted */
+    mezzo_tensor grad_norms;   /**< [out] f64 [count], L2 norm of each, unscaled; null: not wanted */
+    mezzo_tensor grad_stats;   /**< [out] i64 [count, 4], see mezzo_grad_stat; null: not wanted */
+    mezzo_tensor grad_summary; /**< [out] i64 [5], see mezzo_grad_summary; null: not wanted */
 } mezzo_unscale_desc;
 
 /**
@@ -383,6 +390,14 @@ typedef struct mezzo_scale_update_desc {
     uint32_t reserved;              /**< 0 */
 } mezzo_scale_update_desc;
 
+/** Why an update did not count its step as clean. */
+typedef enum mezzo_scale_cause {
+    MEZZO_SCALE_CAUSE_NONE = 0,         /**< it did */
+    MEZZO_SCALE_CAUSE_OVERFLOW = 1,     /**< Inf or NaN was found, which a lower scale may cure */
+    MEZZO_SCALE_CAUSE_NOT_A_NUMBER = 2, /**< Inf or NaN was found, which no scale cures: the scale stays what it is */
+    MEZZO_SCALE_CAUSE_AT_MINIMUM = 3    /**< an overflow, but the scale was min_scale already */
+} mezzo_scale_cause;
+
 /**
  * Updates a dynamic loss scale after a step:
  *   found_inf:  growth_tracker = 0;  hysteresis_tracker > 1 ? hysteresis_tracker -= 1
@@ -393,18 +408,27 @@ typedef struct mezzo_scale_update_desc {
  * LossScaler and update_scale_hysteresis, of DeepSpeed's and fp16_utils' DynamicLossScaler and of Megatron-LM's
  * DynamicGradScaler can be followed step by step.
  *
+ * No scale cures what was found where the gradients of each optimizer with found_inf hold NaN and no Inf, and the loss,
+ * which is not scaled, was not finite, or the scale is at most 1: then scale and hysteresis_tracker stay what they are.
+ * Without grad_summaries all that is found counts as an overflow, as in those libraries.
+ *
  * @param[in,out] scale f32 scalar
  * @param[in,out] growth_tracker i32 scalar, clean steps since the last one with Inf or NaN, or since the last growth
  * @param[in,out] hysteresis_tracker i32 scalar, at first desc.hysteresis: the step with Inf or NaN, counted from the
  * next one, that makes the scale back off; may be null where desc.hysteresis is at most 1
- * @param[out] at_minimum f32 scalar, 1 where the scale was to back off and was min_scale already, else 0; may be null
+ * @param[out] cause i32 scalar, one of mezzo_scale_cause; may be null
+ * @param[in,out] loss_nonfinite f32 scalar, not 0 where a loss was Inf or NaN, as mezzo_unscale() tells; 0 afterwards;
+ * may be null
  * @param found_infs count f32 scalars, one for each optimizer; any that is not 0 counts as found
+ * @param grad_summaries count i64 [5], the optimizers' as mezzo_unscale() writes them; an element may be the null
+ * tensor, and the array may be null
  * @param count at least 1
  * @param desc null stands for the defaults
  */
 MEZZO_API mezzo_status mezzo_scale_update(mezzo_tensor scale, mezzo_tensor growth_tracker,
-                                          mezzo_tensor hysteresis_tracker, mezzo_tensor at_minimum,
-                                          const mezzo_tensor *found_infs, int32_t count,
+                                          mezzo_tensor hysteresis_tracker, mezzo_tensor cause,
+                                          mezzo_tensor loss_nonfinite, const mezzo_tensor *found_infs,
+                                          const mezzo_tensor *grad_summaries, int32_t count,
                                           const mezzo_scale_update_desc *desc);
 
 /* ---------------------------------------------------------------------------------------------
@@ -427,8 +451,8 @@ MEZZO_API mezzo_status mezzo_scale_update(mezzo_tensor scale, mezzo_tensor growt
  * ------------------------------------------------------------------------------------------- */
 
 /**
- * What optimizer steps take beside parameters, gradients and hyperparameters. It lies on the device and is read when
- * the step runs there, as the launch of a graph does: none of it has to be known when the call is made.
+ * What optimizer steps take beside parameters, gradients and hyperparameters. The tensors are read when the step runs
+ * on the device, as the launch of a graph does: what is in them need not be known when the call is made.
  */
 typedef struct mezzo_step_inputs {
     uint32_t struct_size;    /**< sizeof(mezzo_step_inputs) */

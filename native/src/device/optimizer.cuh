@@ -98,13 +98,13 @@ struct Work {
     }
 
     __device__ __forceinline__ void update(const OptimizerLaunch<Rule> &a, const Shared<Rule, T> &shared) {
-        const T factor = shared.factors.factor(a.params[tensor].grad_norm);
+        const T coefficient = shared.factors.coefficient(a.params[tensor].grad_norm);
         MEZZO_UNROLL
         for (int i = 0; i < kElements; ++i) {
             T state[slots_of(Rule::kStates)];
             MEZZO_UNROLL
             for (int k = 0; k < Rule::kStates; ++k) state[k] = states[k][i];
-            const T g = shared.factors.clamp(convert<T>(grad[i]) * factor);
+            const T g = shared.factors.apply(convert<T>(grad[i]), coefficient);
             param[i] = convert<Param>(Rule::update(convert<T>(param[i]), g, state, shared.coefficients));
             MEZZO_UNROLL
             for (int k = 0; k < Rule::kStates; ++k) states[k][i] = state[k];
@@ -145,7 +145,7 @@ struct Work {
     }
 };
 
-/// The kernel, which each file gives a name of its own.
+/// What the kernel does.
 template <class Rule, class Param, class Grad>
 __device__ __forceinline__ void run(const OptimizerLaunch<Rule> &a, Shared<Rule, Arithmetic<Param>> *shared,
                                     unsigned int *arrivals) {
@@ -182,15 +182,16 @@ __device__ __forceinline__ void run(const OptimizerLaunch<Rule> &a, Shared<Rule,
 } // namespace optimizer_detail
 
 /// Blocks of the launch under way that have read the counters; 0 between launches. A device has one stream, so one
-/// variable of the file is enough for all launches of its kernels.
-static __device__ unsigned int arrivals = 0;
+/// variable is enough for all launches of a Rule.
+template <class Rule>
+__device__ unsigned int arrivals = 0;
 
 template <class Rule, class Param, class Grad>
 __global__ void __launch_bounds__(kListThreads, optimizer_detail::kBlocks<Param>)
     optimizer_step_kernel(const OptimizerLaunch<Rule> a) {
     using Shared = optimizer_detail::Shared<Rule, Arithmetic<Param>>;
     MEZZO_SHARED(Shared, shared);
-    optimizer_detail::run<Rule, Param, Grad>(a, &shared, &arrivals);
+    optimizer_detail::run<Rule, Param, Grad>(a, &shared, &arrivals<Rule>);
 }
 
 template <class Rule>

@@ -4,7 +4,7 @@
 //   found_inf |= any gradient is Inf or NaN;  grads[k][i] *= 1 / scale, unless only a check is wanted
 //   grad_norms[k] = sqrt(sum_i grads[k][i]^2) / scale;  grad_norm = sqrt(sum_k sum_i grads[k][i]^2) / scale
 //   grad_stats[k] = numbers of Inf, NaN and 0, and the exponent of the largest finite element, before unscaling
-//   first_nonfinite = least k with Inf or NaN, or -1
+//   grad_summary = the same of all gradients, and the least k with Inf or NaN, or -1
 //
 // Squares are added in f64 in the order of ops/reduction.h, each gradient by itself and then the gradients, so that no
 // norm depends on the device or the number of threads. A block of kReductionBlock elements stays in the first-level
@@ -86,7 +86,7 @@ void measure_grads(const MeasuredGrad *first, const MeasuredGrad *past, double *
 
 void measure_on_cpu(Device &device, const GradMeasure &a) {
     const MeasuredResults &results = a.results;
-    if (results.first_nonfinite != nullptr) *results.first_nonfinite = -1;
+    if (results.summary != nullptr) store_summary(results.summary, GradCounts(), -1);
     float *found_inf = a.found_inf.as<float>();
     if (a.only_if_found && *found_inf == 0) return;
 
@@ -106,12 +106,14 @@ void measure_on_cpu(Device &device, const GradMeasure &a) {
     }
 
     double *const squares = sums.data() + a.sums - sum_room(count);
+    GradCounts together;
     int64_t first_nonfinite = -1;
     for (const MeasuredGrad &grad : a.grads) {
         const int64_t blocks = reduction_blocks(grad.elements);
         GradCounts all;
         for (int64_t b = 0; b < blocks; ++b) all.add(counts.data()[grad.first_count + b]);
         if (results.stats != nullptr) all.store(results.stats + grad.index * kGradStats);
+        together.add(all);
         if (!all.is_finite()) {
             *found_inf = 1;
             if (first_nonfinite < 0 || grad.index < first_nonfinite) first_nonfinite = grad.index;
@@ -120,7 +122,7 @@ void measure_on_cpu(Device &device, const GradMeasure &a) {
         squares[grad.index] = sum_levels(sums.data() + grad.first_sum, blocks);
         if (results.norms != nullptr) results.norms[grad.index] = unscaled_norm(squares[grad.index], factor);
     }
-    if (results.first_nonfinite != nullptr) *results.first_nonfinite = first_nonfinite;
+    if (results.summary != nullptr) store_summary(results.summary, together, first_nonfinite);
     if (results.norm != nullptr) *results.norm = count == 0 ? 0 : unscaled_norm(sum_levels(squares, count), factor);
 }
 

@@ -110,6 +110,7 @@ __device__ __forceinline__ GradCounts block_counts(const GradCounts *counts, int
     GradCounts mine;
     for (int64_t b = threadIdx.x; b < blocks; b += kSumThreads) mine.add(counts[b]);
     mine = warp_counts(mine);
+    __syncthreads(); // the former call's have been read
     if (threadIdx.x % kWarpSize == 0) of_warps[threadIdx.x / kWarpSize] = mine;
     __syncthreads();
     GradCounts all;
@@ -118,7 +119,7 @@ __device__ __forceinline__ GradCounts block_counts(const GradCounts *counts, int
     return all;
 }
 
-/// The index of the first gradient that is not finite, or -1, by the calling thread block: for thread 0.
+/// The index of the first gradient that is not finite, or -1, by the calling thread block.
 __device__ __forceinline__ int64_t find_nonfinite(const GradCounts *all, int64_t count) {
     MEZZO_SHARED(unsigned long long, first);
     if (threadIdx.x == 0) first = static_cast<unsigned long long>(count);
@@ -132,12 +133,13 @@ __device__ __forceinline__ int64_t find_nonfinite(const GradCounts *all, int64_t
 
 /// What belongs to all gradients, by the thread block that finishes last.
 __device__ void finish_all(const MeasureCall &call, float factor) {
+    const GradCounts together = block_counts(call.all, call.count);
     const int64_t first = find_nonfinite(call.all, call.count);
     double sum = 0;
     if (call.results.norm != nullptr && call.count > 0) sum = sum_detail::sum_of_sums(call.squares, call.count);
     if (threadIdx.x != 0) return;
     if (first >= 0) *call.found_inf = 1;
-    if (call.results.first_nonfinite != nullptr) *call.results.first_nonfinite = first;
+    if (call.results.summary != nullptr) store_summary(call.results.summary, together, first);
     if (call.results.norm != nullptr) *call.results.norm = unscaled_norm(sum, factor);
 }
 
@@ -145,7 +147,8 @@ __device__ void finish_all(const MeasureCall &call, float factor) {
 __global__ void __launch_bounds__(kSumThreads) grad_measure_finish_kernel(const MeasureLaunch a) {
     const MeasureCall &call = a.call;
     if (call.is_off()) {
-        if (call.results.first_nonfinite != nullptr && threadIdx.x == 0) *call.results.first_nonfinite = -1;
+        const bool writes = call.results.summary != nullptr && blockIdx.x == 0 && threadIdx.x == 0;
+        if (writes) store_summary(call.results.summary, GradCounts(), -1);
         return;
     }
     const float factor = inverse_of_scale(call.scale);

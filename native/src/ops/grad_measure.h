@@ -33,7 +33,7 @@ struct MeasuredResults {
     double *norm;
     double *norms;
     int64_t *stats;
-    int64_t *first_nonfinite;
+    int64_t *summary;
 };
 
 struct GradMeasure {
@@ -67,6 +67,7 @@ struct GradCounts {
 
     MEZZO_HOST_DEVICE bool is_finite() const { return infs + nans == 0; }
 
+    /// Writes a row of grad_stats, or what grad_summary begins with.
     MEZZO_HOST_DEVICE void store(int64_t *stats) const {
         stats[MEZZO_GRAD_STAT_INF] = infs;
         stats[MEZZO_GRAD_STAT_NAN] = nans;
@@ -74,6 +75,12 @@ struct GradCounts {
         stats[MEZZO_GRAD_STAT_EXPONENT] = exponent;
     }
 };
+
+/// Writes grad_summary.
+MEZZO_HOST_DEVICE void store_summary(int64_t *summary, const GradCounts &all, int64_t first_nonfinite) {
+    all.store(summary);
+    summary[MEZZO_GRAD_SUMMARY_FIRST] = first_nonfinite;
+}
 
 /// The bits of an element without its sign: in the order of magnitudes.
 template <class T>

@@ -9,8 +9,9 @@ namespace mezzo {
 namespace {
 
 void expect_limit(double value, const char *name) {
-    if (std::isfinite(value) && value >= 0) return;
-    fail(MEZZO_STATUS_INVALID_ARGUMENT, "inputs.%s is %g, expected a finite number of at least 0", name, value);
+    if (value == 0) return;
+    if (value > 0 && value <= std::numeric_limits<float>::max() && static_cast<float>(value) > 0) return;
+    fail(MEZZO_STATUS_INVALID_ARGUMENT, "inputs.%s is %g, expected 0 or a finite number above 0 in f32", name, value);
 }
 
 void check_scalars(const StepTensors &tensors) {

@@ -48,7 +48,7 @@ struct ParamEntry {
 
 /// The parameters of one combination of dtypes.
 template <int kStates>
-struct ParamGroup {
+struct DTypeGroup {
     mezzo_dtype dtype;
     mezzo_dtype grad_dtype;
     ElementList<ParamEntry<kStates>> params;
@@ -82,7 +82,7 @@ MEZZO_HOST_DEVICE void count_one(int64_t *counter) {
 
 template <class Rule>
 struct OptimizerStep {
-    std::vector<ParamGroup<Rule::kStates>> groups; // none of a combination twice
+    std::vector<DTypeGroup<Rule::kStates>> groups; // none of a combination twice
     StepInputs inputs;
     typename Rule::Desc desc;
 };
@@ -99,15 +99,17 @@ struct GradFactors {
                 inputs.max_grad_value > 0 ? static_cast<T>(inputs.max_grad_value) : std::numeric_limits<T>::infinity()};
     }
 
-    /// What the elements of a parameter are multiplied by.
-    MEZZO_HOST_DEVICE T factor(const double *grad_norm) const {
-        if (grad_norm == nullptr) return inverse_scale;
-        const T coefficient = max_norm / (static_cast<T>(*grad_norm) + static_cast<T>(1e-6));
-        return coefficient > 1 ? inverse_scale : inverse_scale * coefficient;
+    /// What unscaled gradients of this norm are multiplied by; 1 where there is none.
+    MEZZO_HOST_DEVICE T coefficient(const double *grad_norm) const {
+        if (grad_norm == nullptr) return 1;
+        const T quotient = max_norm / (static_cast<T>(*grad_norm) + static_cast<T>(1e-6));
+        return quotient > 1 ? 1 : quotient;
     }
 
-    MEZZO_HOST_DEVICE T clamp(T grad) const {
-        const T low = grad < -max_value ? -max_value : grad;
+    /// An element unscaled and clipped; one factor after the other, whose product may be too small for T.
+    MEZZO_HOST_DEVICE T apply(T grad, T coefficient) const {
+        const T clipped = grad * inverse_scale * coefficient;
+        const T low = clipped < -max_value ? -max_value : clipped;
         return low > max_value ? max_value : low;
     }
 };
@@ -154,8 +156,8 @@ void expect_decay(double value, const char *name);
 
 /// Sorts the parameters by their combinations of dtypes.
 template <int kStates>
-std::vector<ParamGroup<kStates>> group_by_dtypes(const StepTensors &tensors) {
-    std::vector<ParamGroup<kStates>> groups;
+std::vector<DTypeGroup<kStates>> group_by_dtypes(const StepTensors &tensors) {
+    std::vector<DTypeGroup<kStates>> groups;
     for (size_t k = 0; k < tensors.params.size(); ++k) {
         const TensorData param = tensors.params[k];
         const TensorData grad = tensors.grads[k];
@@ -167,7 +169,7 @@ std::vector<ParamGroup<kStates>> group_by_dtypes(const StepTensors &tensors) {
         if (tensors.grad_norm) {
             entry.grad_norm = tensors.grad_norm.data<const double>() + (tensors.grad_norm.rank() == 0 ? 0 : k);
         }
-        auto group = std::find_if(groups.begin(), groups.end(), [&](const ParamGroup<kStates> &other) {
+        auto group = std::find_if(groups.begin(), groups.end(), [&](const DTypeGroup<kStates> &other) {
             return other.dtype == param.dtype && other.grad_dtype == grad.dtype;
         });
         if (group == groups.end()) group = groups.insert(group, {param.dtype, grad.dtype, {}});

@@ -18,14 +18,14 @@ MEZZO_ALWAYS_INLINE inline void update_range(const ParamEntry<Rule::kStates> &en
     const auto *grad = reinterpret_cast<const Grad *>(entry.grad);
     T *states[slots_of(Rule::kStates)];
     for (int k = 0; k < Rule::kStates; ++k) states[k] = reinterpret_cast<T *>(entry.states[k]);
-    const T factor = factors.factor(entry.grad_norm);
+    const T coefficient = factors.coefficient(entry.grad_norm);
     for (int64_t first = begin; first < end; first += kChunk) {
         const int64_t past = first + kChunk < end ? first + kChunk : end;
 #pragma GCC ivdep
         for (int64_t i = first; i < past; ++i) {
             T state[slots_of(Rule::kStates)];
             for (int k = 0; k < Rule::kStates; ++k) state[k] = states[k][i];
-            const T g = factors.clamp(convert<T>(grad[i]) * factor);
+            const T g = factors.apply(convert<T>(grad[i]), coefficient);
             param[i] = convert<Param>(Rule::update(convert<T>(param[i]), g, state, c));
             for (int k = 0; k < Rule::kStates; ++k) states[k][i] = state[k];
         }

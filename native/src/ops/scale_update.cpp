@@ -2,13 +2,14 @@
 // scale_update: the next dynamic loss scale
 //
 //   found:  growth_tracker = 0
-//           hysteresis_tracker > 1 ? hysteresis_tracker -= 1 : scale = f32(max(scale * backoff_factor, min_scale))
+//           hysteresis_tracker > 1 ? hysteresis_tracker -= 1 : scale = f32(max(scale * backoff_factor, min_scale)),
+//           unless no scale cures it: the gradients hold NaN without Inf, and the loss was not finite or scale <= 1
 //   clean:  growth_tracker += 1;  at the interval scale = f32(min(scale * growth_factor, max_scale)), unless that is
 //           not finite
 //
-//   scale           f32 scalar       hysteresis_tracker  i32 scalar; may be missing
-//   growth_tracker  i32 scalar       at_minimum          f32 scalar; may be missing
-//   found_infs      one f32 scalar for each optimizer
+//   scale           f32 scalar       hysteresis_tracker, cause  i32 scalars; may be missing
+//   growth_tracker  i32 scalar       loss_nonfinite             f32 scalar; may be missing
+//   found_infs, grad_summaries       an f32 scalar and an i64 [5] for each optimizer; the latter may be missing
 //
 // The products are computed in f64. Without a ceiling the scale stops growing at 2^127; without a floor it backs off
 // through the subnormals down to 0. An interval set below the tracker is not met again before the next backoff, as in
@@ -30,9 +31,12 @@ namespace mezzo {
 namespace {
 
 void update_on_cpu(Device &, const ScaleUpdate &a) {
-    const bool found = std::any_of(a.found_infs.begin(), a.found_infs.end(),
-                                   [](const TensorData &found_inf) { return *found_inf.as<const float>() != 0; });
-    places_of(a).update(found, a.desc);
+    Finding all{false, false};
+    for (const FoundInf &optimizer : a.found_infs) {
+        const Finding finding = Finding::of(optimizer);
+        all = {all.found || finding.found, all.curable || finding.curable};
+    }
+    a.places.update(all, a.desc);
 }
 
 const Implementation<ScaleUpdate> cpu_update(MEZZO_DEVICE_TYPE_CPU, update_on_cpu);
@@ -68,8 +72,8 @@ void check_descriptor(const mezzo_scale_update_desc &desc) {
 }
 
 struct Tensors {
-    TensorRef scale, growth_tracker, hysteresis_tracker, at_minimum;
-    std::vector<TensorRef> found_infs;
+    TensorRef scale, growth_tracker, hysteresis_tracker, cause, loss_nonfinite;
+    std::vector<TensorRef> found_infs, grad_summaries;
 };
 
 void expect_scalar_of(const TensorRef &tensor, mezzo_dtype dtype, const TensorRef &scale) {
@@ -79,39 +83,54 @@ void expect_scalar_of(const TensorRef &tensor, mezzo_dtype dtype, const TensorRe
 }
 
 void check_tensors(const Tensors &tensors, const mezzo_scale_update_desc &desc) {
-    const auto &[scale, growth_tracker, hysteresis_tracker, at_minimum, found_infs] = tensors;
+    const auto &[scale, growth_tracker, hysteresis_tracker, cause, loss_nonfinite, found_infs, grad_summaries] =
+        tensors;
     expect_scalar_of(scale, MEZZO_DTYPE_F32, scale);
     expect_scalar_of(growth_tracker, MEZZO_DTYPE_I32, scale);
     expect_scalar_of(hysteresis_tracker, MEZZO_DTYPE_I32, scale);
-    expect_scalar_of(at_minimum, MEZZO_DTYPE_F32, scale);
+    expect_scalar_of(cause, MEZZO_DTYPE_I32, scale);
+    expect_scalar_of(loss_nonfinite, MEZZO_DTYPE_F32, scale);
     if (!hysteresis_tracker && desc.hysteresis > 1) {
         fail(MEZZO_STATUS_INVALID_ARGUMENT, "hysteresis_tracker is missing, expected i32[] as desc.hysteresis is %d",
              desc.hysteresis);
     }
     for (const TensorRef &found_inf : found_infs) expect_scalar_of(found_inf, MEZZO_DTYPE_F32, scale);
+    for (const TensorRef &summary : grad_summaries) {
+        if (!summary) continue;
+        expect_same_device(summary, scale);
+        expect_dtype(summary, {MEZZO_DTYPE_I64});
+        expect_shape(summary, {MEZZO_GRAD_SUMMARY_LENGTH});
+    }
     OverlapCheck overlap;
-    overlap.add_written(scale);
-    overlap.add_written(growth_tracker);
-    if (hysteresis_tracker) overlap.add_written(hysteresis_tracker);
-    if (at_minimum) overlap.add_written(at_minimum);
+    for (const TensorRef *written : {&scale, &growth_tracker, &hysteresis_tracker, &cause, &loss_nonfinite}) {
+        overlap.add_written(*written);
+    }
     overlap.add_read(found_infs);
+    overlap.add_read(grad_summaries);
     overlap.run();
 }
 
 void scale_update(const Tensors &tensors, const mezzo_scale_update_desc &desc) {
     check_descriptor(desc);
     check_tensors(tensors, desc);
-    const auto &[scale, growth_tracker, hysteresis_tracker, at_minimum, found_infs] = tensors;
-    run_op(scale.device(),
-           ScaleUpdate{
-               scale, growth_tracker, hysteresis_tracker, at_minimum, {found_infs.begin(), found_infs.end()}, desc});
+    ScaleUpdate update{{data_or_null<float>(tensors.scale), data_or_null<int32_t>(tensors.growth_tracker),
+                        data_or_null<int32_t>(tensors.hysteresis_tracker), data_or_null<int32_t>(tensors.cause),
+                        data_or_null<float>(tensors.loss_nonfinite)},
+                       {},
+                       desc};
+    for (size_t k = 0; k < tensors.found_infs.size(); ++k) {
+        update.found_infs.push_back(
+            {data_or_null<const float>(tensors.found_infs[k]), data_or_null<const int64_t>(tensors.grad_summaries[k])});
+    }
+    run_op(tensors.scale.device(), update);
 }
 
 } // namespace
 } // namespace mezzo
 
 mezzo_status mezzo_scale_update(mezzo_tensor scale, mezzo_tensor growth_tracker, mezzo_tensor hysteresis_tracker,
-                                mezzo_tensor at_minimum, const mezzo_tensor *found_infs, int32_t count,
+                                mezzo_tensor cause, mezzo_tensor loss_nonfinite, const mezzo_tensor *found_infs,
+                                const mezzo_tensor *grad_summaries, int32_t count,
                                 const mezzo_scale_update_desc *desc) {
     return mezzo::guard("scale_update", [&] {
         constexpr mezzo_scale_update_desc kDefaults = {
@@ -129,8 +148,10 @@ mezzo_status mezzo_scale_update(mezzo_tensor scale, mezzo_tensor growth_tracker,
         mezzo::expect_count(count, 1);
         mezzo::scale_update(
             {mezzo::require_tensor(scale, "scale"), mezzo::require_tensor(growth_tracker, "growth_tracker"),
-             mezzo::optional_tensor(hysteresis_tracker, "hysteresis_tracker"),
-             mezzo::optional_tensor(at_minimum, "at_minimum"), mezzo::require_tensors(found_infs, count, "found_infs")},
+             mezzo::optional_tensor(hysteresis_tracker, "hysteresis_tracker"), mezzo::optional_tensor(cause, "cause"),
+             mezzo::optional_tensor(loss_nonfinite, "loss_nonfinite"),
+             mezzo::require_tensors(found_infs, count, "found_infs"),
+             mezzo::optional_tensors(grad_summaries, count, "grad_summaries")},
             mezzo::read_descriptor(desc, kDefaults));
     });
 }

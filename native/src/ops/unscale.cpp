@@ -57,13 +57,13 @@ const Implementation<Unscale> cpu_unscale(MEZZO_DEVICE_TYPE_CPU, unscale_on_cpu)
 struct UnscaleTensors {
     TensorRef found_inf;
     std::vector<TensorRef> grads;
-    TensorRef scale, grad_norm, grad_norms, grad_stats, first_nonfinite;
+    TensorRef scale, grad_norm, grad_norms, grad_stats, grad_summary;
 
-    bool measures() const { return grad_norm || grad_norms || grad_stats || first_nonfinite; }
+    bool measures() const { return grad_norm || grad_norms || grad_stats || grad_summary; }
 };
 
 void check_tensors(const UnscaleTensors &tensors, bool check_only) {
-    const auto &[found_inf, grads, scale, grad_norm, grad_norms, grad_stats, first_nonfinite] = tensors;
+    const auto &[found_inf, grads, scale, grad_norm, grad_norms, grad_stats, grad_summary] = tensors;
     const auto count = static_cast<int64_t>(grads.size());
     for (const TensorRef *scalar : {&found_inf, &scale}) {
         expect_same_device(*scalar, found_inf);
@@ -83,7 +83,7 @@ void check_tensors(const UnscaleTensors &tensors, bool check_only) {
     expect_result(grad_norm, MEZZO_DTYPE_F64, {});
     expect_result(grad_norms, MEZZO_DTYPE_F64, {count});
     expect_result(grad_stats, MEZZO_DTYPE_I64, {count, kGradStats});
-    expect_result(first_nonfinite, MEZZO_DTYPE_I64, {});
+    expect_result(grad_summary, MEZZO_DTYPE_I64, {MEZZO_GRAD_SUMMARY_LENGTH});
 
     OverlapCheck overlap;
     overlap.add_written(found_inf);
@@ -92,7 +92,7 @@ void check_tensors(const UnscaleTensors &tensors, bool check_only) {
     } else {
         overlap.add_written(grads);
     }
-    for (const TensorRef *result : {&grad_norm, &grad_norms, &grad_stats, &first_nonfinite}) {
+    for (const TensorRef *result : {&grad_norm, &grad_norms, &grad_stats, &grad_summary}) {
         overlap.add_written(*result);
     }
     overlap.add_read(scale);
@@ -111,11 +111,11 @@ void unscale(const UnscaleTensors &tensors, const mezzo_unscale_desc &desc) {
     Device &device = tensors.found_inf.device();
     const std::vector<TensorData> grads(tensors.grads.begin(), tensors.grads.end());
     if (tensors.measures() || desc.only_if_found == 1) {
-        run_op(device, measured_grads(
-                           grads, tensors.found_inf, tensors.scale,
-                           {data_or_null<double>(tensors.grad_norm), data_or_null<double>(tensors.grad_norms),
-                            data_or_null<int64_t>(tensors.grad_stats), data_or_null<int64_t>(tensors.first_nonfinite)},
-                           check_only, desc.only_if_found == 1));
+        run_op(device,
+               measured_grads(grads, tensors.found_inf, tensors.scale,
+                              {data_or_null<double>(tensors.grad_norm), data_or_null<double>(tensors.grad_norms),
+                               data_or_null<int64_t>(tensors.grad_stats), data_or_null<int64_t>(tensors.grad_summary)},
+                              check_only, desc.only_if_found == 1));
     } else {
         run_op(device, Unscale{group_by_dtype(grads), tensors.found_inf, tensors.scale, check_only});
     }
@@ -162,7 +162,7 @@ mezzo_status mezzo_unscale(mezzo_tensor found_inf, const mezzo_tensor *grads, in
              mezzo::optional_tensor(scale, "scale"), mezzo::optional_tensor(variant.grad_norm, "desc.grad_norm"),
              mezzo::optional_tensor(variant.grad_norms, "desc.grad_norms"),
              mezzo::optional_tensor(variant.grad_stats, "desc.grad_stats"),
-             mezzo::optional_tensor(variant.first_nonfinite, "desc.first_nonfinite")},
+             mezzo::optional_tensor(variant.grad_summary, "desc.grad_summary")},
             variant);
     });
 }

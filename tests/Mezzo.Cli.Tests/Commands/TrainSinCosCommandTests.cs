@@ -50,7 +50,7 @@ public sealed class TrainSinCosCommandTests
             {
                 Assert.That(
                     run.EnumerateObject().Select(p => p.Name),
-                    Is.EqualTo(new[] { "precision", "epochs", "seconds", "losses", "skipped_steps", "scales", "peak_bytes", "captured" }));
+                    Is.EqualTo(new[] { "precision", "epochs", "seconds", "losses", "skipped_steps", "scales", "grad_norms", "peak_bytes", "captured" }));
                 Assert.That(Property(run, "epochs").GetInt32(), Is.EqualTo(5));
                 Assert.That(Property(run, "losses").GetArrayLength(), Is.EqualTo(5));
                 Assert.That(Property(run, "scales").GetArrayLength(), Is.EqualTo(5));
@@ -85,6 +85,39 @@ public sealed class TrainSinCosCommandTests
             Assert.That(Losses(second), Is.EqualTo(Losses(first)));
             Assert.That(Losses(other), Is.Not.EqualTo(Losses(first)));
         });
+    }
+
+    [TestCase("adamw", "--weight-decay", "0.1")]
+    [TestCase("fused-adam", "--weight-decay", "0.1")]
+    [TestCase("legacy-fused-adam")]
+    [TestCase("bert-adam")]
+    [TestCase("hf-adamw")]
+    [TestCase("sgd")]
+    [TestCase("adam", "--schedule", "warmup-linear", "--warmup", "0.4")]
+    [TestCase("adam", "--schedule", "warmup-constant", "--warmup", "0.4")]
+    [TestCase("adam", "--schedule", "warmup-cosine")]
+    [TestCase("adam", "--schedule", "linear")]
+    [TestCase("adam", "--schedule", "one-cycle", "--warmup", "0.3")]
+    [TestCase("adam", "--max-grad-norm", "0.01")]
+    public void Optimizer_ScheduleAndClipping_ChangeTheLosses(string optimizer, params string[] others)
+    {
+        var (outcome, json) = Train(["--bf16", "--optimizer", optimizer, .. others]);
+        var (_, plain) = Train("--bf16");
+
+        Assert.That(outcome.ExitCode, Is.EqualTo(ExitCode.Success), outcome.Error);
+        Assert.That(Loss(json, 0, 0), Is.EqualTo(Loss(plain, 0, 0)), "the first loss comes before the first step");
+        Assert.That(Loss(json, 0, 4), Is.Not.EqualTo(Loss(plain, 0, 4)).And.Positive);
+        bool isClipped = others.Contains("--max-grad-norm");
+        Assert.That(Property(Property(json, "runs")[0], "grad_norms").GetArrayLength(), Is.EqualTo(isClipped ? 5 : 0));
+    }
+
+    [TestCase("--fp16", "fp16")]
+    [TestCase("--bf16", "bf16")]
+    public void ShortPrecision_IsTheLongOne(string option, string precision)
+    {
+        var (_, json) = Train(option);
+
+        Assert.That(Property(json, "runs").EnumerateArray().Select(run => Property(run, "precision").GetString()), Is.EqualTo(new[] { precision }));
     }
 
     [Test]

@@ -63,7 +63,7 @@ internal sealed class AdamFamilyTests : TensorFixture
             LearningRate = 0.01,
             WeightDecay = 0.01,
             EpsInsideSqrt = true,
-            Clipping = GradientClipping.ByNorm(1, GradientNorm.Group),
+            Clipping = GradientClipping.ByNorm(1, ClippingScope.Group),
         };
         using var adam = new Adam([(parameters[..2], decayed), (parameters[2..], decayed with { WeightDecay = 0 })]);
         double[] gradients = [3, 4, 0.3, 0.4];

@@ -48,8 +48,10 @@ internal sealed class OptimizerTests : TensorFixture
         }
 
         Assert.That((OptimizerSteps.Values(first)[0], OptimizerSteps.Values(second)[0]), Is.EqualTo((-2.0, 1 - 0.5 - 0.25 - 0.125)));
-        Assert.That((sgd.LearningRate, sgd.Groups[1].NextLearningRate), Is.EqualTo((1.0, 0.0625)));
-        sgd.LearningRate = 0.25;
+        Assert.That((sgd.Groups[0].LearningRate, sgd.Groups[1].NextLearningRate), Is.EqualTo((1.0, 0.0625)));
+        Assert.That(() => sgd.LearningRate = 0.25, Throws.InvalidOperationException.With.Message.Contains("learning rates of their own"));
+        sgd.Groups[1].LearningRate = 1;
+        sgd.LearningRate *= 0.25;
         Assert.That(sgd.Groups.Select(group => group.LearningRate), Is.All.EqualTo(0.25));
     }
 
@@ -81,7 +83,7 @@ internal sealed class OptimizerTests : TensorFixture
     }
 
     [Test]
-    public void Clipping_ThatFindsInf_SkipsTheStep([Values] GradientNorm of)
+    public void Clipping_ThatFindsInf_SkipsTheStep([Values] ClippingScope of)
     {
         var (bad, good) = (Parameter(1, 2), Parameter(3));
         var clipped = new SgdOptions { Clipping = GradientClipping.ByNorm(1, of) };
@@ -104,7 +106,7 @@ internal sealed class OptimizerTests : TensorFixture
     public void Clipping_ByParameter_FollowsWhichParametersHaveGradients()
     {
         var parameters = Enumerable.Range(0, 3).Select(_ => Parameter(0)).ToArray();
-        using var sgd = new Sgd(parameters, new SgdOptions { LearningRate = 1, Clipping = GradientClipping.ByNorm(1, GradientNorm.Parameter) });
+        using var sgd = new Sgd(parameters, new SgdOptions { LearningRate = 1, Clipping = GradientClipping.ByNorm(1, ClippingScope.Parameter) });
         foreach (int[] present in new int[][] { [0, 1, 2], [2], [0, 2] })
         {
             sgd.ZeroGrad();
@@ -131,7 +133,7 @@ internal sealed class OptimizerTests : TensorFixture
             Assert.That(() => new SgdOptions { Momentum = 1 }, Throws.TypeOf<ArgumentOutOfRangeException>());
             Assert.That(() => new SgdOptions { Dampening = -1 }, Throws.TypeOf<ArgumentOutOfRangeException>());
             Assert.That(() => GradientClipping.ByNorm(0), Throws.TypeOf<ArgumentOutOfRangeException>());
-            Assert.That(() => GradientClipping.ByNorm(1, (GradientNorm)7), Throws.TypeOf<ArgumentOutOfRangeException>());
+            Assert.That(() => GradientClipping.ByNorm(1, (ClippingScope)7), Throws.TypeOf<ArgumentOutOfRangeException>());
             Assert.That(() => GradientClipping.ByValue(double.PositiveInfinity), Throws.TypeOf<ArgumentOutOfRangeException>());
         });
     }

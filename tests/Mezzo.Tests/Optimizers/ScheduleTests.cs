@@ -118,14 +118,105 @@ internal sealed class ScheduleTests : TensorFixture
     }
 
     [Test]
-    public void Schedule_ThatGivesNoFactor_IsRefusedByName()
+    public void Schedule_OfSeveralStepsInAGraph_IsFollowed()
     {
         var parameter = Ones();
-        using var optimizer = new Sgd([parameter]) { Schedule = new Broken() };
         OptimizerSteps.Backward(parameter, [1]);
+        using var optimizer = new Sgd([parameter], new SgdOptions { LearningRate = 1 }) { Schedule = new LinearSchedule(1000) };
+        using var graph = Graph.Capture(
+            () =>
+            {
+                optimizer.Step();
+                optimizer.Step();
+                optimizer.Step();
+            },
+            TestDevice.Current);
+        double expected = 1;
+        for (int launch = 0; launch < 300; launch++)
+        {
+            expected -= 3 - (9 * launch + 3) / 1000.0;
+            graph.Launch();
+        }
+
+        Assert.That(OptimizerSteps.Values(parameter)[0], Is.EqualTo(expected).Within(1e-9));
+    }
+
+    [Test]
+    public void Schedule_ThatEnds_IsFollowedToItsEnd_AndThenRefusedByName()
+    {
+        var (first, second) = (Ones(), Ones());
+        var options = new SgdOptions { LearningRate = 0.5 };
+        using var optimizer = new Sgd([([first], options), ([second], options)]);
+        optimizer.Groups[1].Schedule = new Ending();
+        for (int step = 0; step < 3; step++)
+        {
+            StepBoth();
+        }
+
+        string message = "The schedule Ending { } gives the factor NaN of the learning rate 0.5 for step 3, expected a finite product of at least 0.";
+        Assert.That(StepBoth, Throws.InvalidOperationException.With.Message.EqualTo(message));
+        Assert.That((OptimizerSteps.Values(first)[0], optimizer.Groups[0].StepCount), Is.EqualTo((-0.5, 3L)), "no group was stepped without the other");
+        optimizer.Schedule = null;
+        Assert.That(StepBoth, Throws.Nothing);
+
+        void StepBoth()
+        {
+            optimizer.ZeroGrad();
+            OptimizerSteps.Backward(first, [1]);
+            OptimizerSteps.Backward(second, [1]);
+            optimizer.Step();
+        }
+    }
+
+    [Test]
+    public void ScheduleSteps_ChangedOnTheWay_GoOnFromTheStepsApplied([Values] bool twice)
+    {
+        var parameter = Ones();
+        using var optimizer = new Sgd([parameter], new SgdOptions { LearningRate = 1 }) { Schedule = new LinearSchedule(1000) };
+        double expected = 1;
+        for (int step = 0; step < 600; step++)
+        {
+            if (step == 300 || (twice && step == 310))
+            {
+                optimizer.ScheduleSteps = 1 - optimizer.ScheduleSteps;
+                optimizer.LearningRate = 2;
+            }
+
+            Assert.That(optimizer.Groups[0].NextLearningRate, Is.EqualTo((1 - step / 1000.0) * optimizer.LearningRate).Within(1e-12));
+            expected -= (1 - step / 1000.0) * optimizer.LearningRate;
+            OptimizerSteps.With(optimizer, parameter, 1);
+        }
+
+        Assert.That(OptimizerSteps.Values(parameter)[0], Is.EqualTo(expected).Within(1e-9));
+    }
+
+    [Test]
+    public void ScheduleSteps_ChangedWithinACapture_AreRefused()
+    {
+        using var optimizer = new Sgd([Ones()]);
         Assert.That(
-            () => optimizer.Step(),
-            Throws.InvalidOperationException.With.Message.EqualTo("The schedule Broken { } gives the factor NaN for step 3, expected a finite number of at least 0."));
+            () => Graph.Capture(() => optimizer.ScheduleSteps = ScheduleSteps.All, TestDevice.Current),
+            Throws.InvalidOperationException.With.Message.Contains("ScheduleSteps was changed within a capture"));
+    }
+
+    [Test]
+    public void Schedule_OverSkippedSteps_IsRefilledWhereItsWindowEnds()
+    {
+        var parameter = Ones();
+        using var optimizer = new Sgd([parameter], new SgdOptions { LearningRate = 1 }) { Schedule = new LinearSchedule(1000) };
+        var scaler = new GradScaler(ScalerPolicy.Static(1));
+        double expected = 1;
+        for (int step = 0; step < 900; step++)
+        {
+            bool skips = step % 3 == 1;
+            expected -= skips ? 0 : 1 - (step - (step + 1) / 3) / 1000.0;
+            optimizer.ZeroGrad();
+            OptimizerSteps.Backward(scaler.Scale(parameter), [skips ? double.PositiveInfinity : 1]);
+            scaler.Step(optimizer);
+            scaler.Update();
+        }
+
+        Assert.That((OptimizerSteps.Values(parameter)[0], optimizer.StepCount), Is.EqualTo((expected, 600L)).Within(1e-9));
     }
 
     private static Parameter Ones()
@@ -137,8 +228,8 @@ internal sealed class ScheduleTests : TensorFixture
 
     private static double[] Factors(LearningRateSchedule schedule, params long[] steps) => Array.ConvertAll(steps, schedule.Factor);
 
-    private sealed record Broken : LearningRateSchedule
+    private sealed record Ending : LearningRateSchedule
     {
-        public override double Factor(long step) => step == 3 ? double.NaN : 1;
+        public override double Factor(long step) => step < 3 ? 1 : step == 3 ? double.NaN : throw new InvalidOperationException("past the end");
     }
 }

@@ -61,7 +61,7 @@ internal sealed class TrainingMetricsTests : TensorFixture
         {
             Assert.That(losses, Is.EqualTo(history.Losses.Append(last)));
             Assert.That(heard, Is.EqualTo(Enumerable.Repeat(new[] { "mezzo.training.steps 1 applied", "mezzo.training.loss_scale 8" }, 4)
-                .Append(["mezzo.training.steps 1 skipped non_finite_gradients", "mezzo.training.loss_scale 8"])
+                .Append(["mezzo.training.steps 1 skipped not_a_number", "mezzo.training.loss_scale 8"])
                 .SelectMany(step => step)));
         });
     }

@@ -74,7 +74,7 @@ class Training {
         rules.growth_factor = 2;
         rules.backoff_factor = 0.5;
         const mezzo_tensor found_inf = found_inf_;
-        EXPECT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, &found_inf, 1, &rules));
+        EXPECT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, {}, &found_inf, nullptr, 1, &rules));
     }
 
     double found_inf() const { return found_inf_.item(); }

@@ -106,7 +106,7 @@ class Calls {
 
     mezzo_status update() const {
         const mezzo_tensor found_inf = found_inf_;
-        return mezzo_scale_update(scale_, tracker_, {}, {}, &found_inf, 1, nullptr);
+        return mezzo_scale_update(scale_, tracker_, {}, {}, {}, &found_inf, nullptr, 1, nullptr);
     }
 
     TestTensor a_ = matrix(kFirst), b_ = matrix(kFirst), c_ = matrix(kFirst), d_ = matrix(kFirst);

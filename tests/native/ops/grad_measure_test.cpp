@@ -54,7 +54,7 @@ class Measured {
         for (const TestTensor &grad : grads) tensors.push_back(testing::on_cpu(grad));
         Measured measured(std::move(tensors));
         for (const auto result :
-             {&Measured::norms, &Measured::stats, &Measured::found_inf, &Measured::norm, &Measured::first}) {
+             {&Measured::norms, &Measured::stats, &Measured::found_inf, &Measured::norm, &Measured::summary}) {
             measured.*result = testing::on_cpu(this->*result);
         }
         return measured;
@@ -62,8 +62,11 @@ class Measured {
 
     int64_t count() const { return static_cast<int64_t>(grads.size()); }
 
+    /// Index of the first gradient with Inf or NaN.
+    double first() const { return summary.values()[MEZZO_GRAD_SUMMARY_FIRST]; }
+
     mezzo_unscale_desc all(bool check_only, bool only_if_found = false) const {
-        return {sizeof(mezzo_unscale_desc), check_only ? 1 : 0, only_if_found ? 1 : 0, 0, norm, norms, stats, first};
+        return {sizeof(mezzo_unscale_desc), check_only ? 1 : 0, only_if_found ? 1 : 0, 0, norm, norms, stats, summary};
     }
 
     mezzo_status run(mezzo_tensor scale, const mezzo_unscale_desc &desc) const {
@@ -80,7 +83,7 @@ class Measured {
             all.insert(all.end(), part.begin(), part.end());
         };
         for (const TestTensor &grad : grads) append(grad);
-        for (const auto result : {&norms, &stats, &found_inf, &norm, &first}) append(*result);
+        for (const auto result : {&norms, &stats, &found_inf, &norm, &summary}) append(*result);
         return all;
     }
 
@@ -88,7 +91,7 @@ class Measured {
     TestTensor norms, stats;
     TestTensor found_inf = TestTensor::scalar(MEZZO_DTYPE_F32, 0);
     TestTensor norm = TestTensor::scalar(MEZZO_DTYPE_F64, -1);
-    TestTensor first = TestTensor::scalar(MEZZO_DTYPE_I64, -7);
+    TestTensor summary{MEZZO_DTYPE_I64, {MEZZO_GRAD_SUMMARY_LENGTH}, std::vector<double>(5, -7)};
 };
 
 /// {Inf, NaN, 0, exponent} of a gradient, by the library's functions.
@@ -131,7 +134,7 @@ TEST(GradMeasure, Norms_AreThoseOfUnscaledGradients) {
         const double expected = norm_of(all) * factor;
         EXPECT_NEAR(measured.norm.item(), expected, kNormError * expected);
         EXPECT_EQ(measured.found_inf.item(), 0);
-        EXPECT_EQ(measured.first.item(), -1);
+        EXPECT_EQ(measured.first(), -1);
     }
 }
 
@@ -165,8 +168,15 @@ TEST(GradMeasure, Stats_CountWhatEachGradientHolds) {
                                       stats.begin() + 4 * static_cast<int64_t>(k) + 4);
         EXPECT_EQ(row, counted(measured.grads[k].values())) << k;
     }
+    std::vector<double> all;
+    for (const TestTensor &grad : measured.grads) {
+        const std::vector<double> values = grad.values();
+        all.insert(all.end(), values.begin(), values.end());
+    }
+    std::vector<double> summary = counted(all);
+    summary.push_back(3);
+    EXPECT_EQ(measured.summary.values(), summary);
     EXPECT_EQ(measured.found_inf.item(), 1);
-    EXPECT_EQ(measured.first.item(), 3);
     EXPECT_TRUE(std::isnan(measured.norm.item()));
     EXPECT_EQ(measured.norms.values()[3], INFINITY);
 }
@@ -181,7 +191,7 @@ TEST(GradMeasure, Stats_OfExtremeNumbers) {
         const Measured measured = Measured::one(dtype, special_values(dtype));
         ASSERT_OK(measured.run({}, measured.all(true)));
         EXPECT_EQ(measured.stats.values(), counted(measured.grads[0].values()));
-        EXPECT_EQ(measured.first.item(), 0);
+        EXPECT_EQ(measured.first(), 0);
     }
 }
 
@@ -192,11 +202,11 @@ TEST(GradMeasure, OnlyIfFound_LooksIntoGradientsThatAreNotClean) {
     measured.grads[5].write(values);
     measured.stats.write(std::vector<double>(4 * 12, 42));
     ASSERT_OK(measured.run({}, measured.all(true, true)));
-    EXPECT_EQ(measured.first.item(), -1);
+    EXPECT_EQ(measured.summary.values(), (std::vector<double>{0, 0, 0, kNoExponent, -1}));
     EXPECT_EQ(measured.stats.values(), std::vector<double>(4 * 12, 42)) << "found_inf was 0";
     measured.found_inf.write({1});
     ASSERT_OK(measured.run({}, measured.all(true, true)));
-    EXPECT_EQ(measured.first.item(), 5);
+    EXPECT_EQ(measured.first(), 5);
     EXPECT_EQ(measured.stats.values()[4 * 5 + 1], 1);
 }
 
@@ -204,7 +214,7 @@ TEST(GradMeasure, WithoutGradients_IsNothing) {
     const Measured measured{std::vector<TestTensor>()};
     ASSERT_OK(measured.run({}, measured.all(true)));
     EXPECT_EQ(measured.norm.item(), 0);
-    EXPECT_EQ(measured.first.item(), -1);
+    EXPECT_EQ(measured.first(), -1);
     EXPECT_EQ(measured.found_inf.item(), 0);
 }
 
@@ -283,10 +293,10 @@ TEST(GradMeasure, Measuring_RejectsBadResultsAndDescriptors) {
           [&](Desc &desc) { desc.grad_norms = two; });
     fails(MEZZO_STATUS_DTYPE_MISMATCH, "desc.grad_stats is f64[2], expected dtype i64",
           [&](Desc &desc) { desc.grad_stats = two; });
-    fails(MEZZO_STATUS_SHAPE_MISMATCH, "desc.grad_stats is i64[], expected i64[4,4]",
-          [&](Desc &desc) { desc.grad_stats = measured.first; });
-    fails(MEZZO_STATUS_DTYPE_MISMATCH, "desc.first_nonfinite is f64[], expected dtype i64",
-          [&](Desc &desc) { desc.first_nonfinite = wide_scalar; });
+    fails(MEZZO_STATUS_SHAPE_MISMATCH, "desc.grad_stats is i64[5], expected i64[4,4]",
+          [&](Desc &desc) { desc.grad_stats = measured.summary; });
+    fails(MEZZO_STATUS_DTYPE_MISMATCH, "desc.grad_summary is f64[], expected dtype i64",
+          [&](Desc &desc) { desc.grad_summary = wide_scalar; });
     const TestTensor second_norm = measured.norms.view(1, {});
     fails(MEZZO_STATUS_INVALID_ARGUMENT, "desc.grad_norm shares memory with desc.grad_norms, expected separate tensors",
           [&](Desc &desc) { desc.grad_norm = second_norm; });

@@ -329,9 +329,9 @@ TEST(Optimizer, Step_RejectsBadInputs) {
           [&](Inputs &in) { in.found_inf = one.wide_scalar; });
     fails(MEZZO_STATUS_INVALID_ARGUMENT, "inputs.lr_step shares memory with inputs.step, expected separate tensors",
           [&](Inputs &in) { in.lr_step = one.step; });
-    fails(MEZZO_STATUS_INVALID_ARGUMENT, "inputs.max_grad_norm is -1, expected a finite number of at least 0",
+    fails(MEZZO_STATUS_INVALID_ARGUMENT, "inputs.max_grad_norm is -1, expected 0 or a finite number above 0 in f32",
           [](Inputs &in) { in.max_grad_norm = -1; });
-    fails(MEZZO_STATUS_INVALID_ARGUMENT, "inputs.max_grad_value is nan, expected a finite number of at least 0",
+    fails(MEZZO_STATUS_INVALID_ARGUMENT, "inputs.max_grad_value is nan, expected 0 or a finite number above 0 in f32",
           [](Inputs &in) { in.max_grad_value = NAN; });
     fails(MEZZO_STATUS_INVALID_ARGUMENT,
           "inputs.max_grad_norm is 1 and inputs.grad_norm missing, expected both or neither",

@@ -29,21 +29,21 @@ class ScaleUpdate : public ::testing::Test {
         scale_.write({scale});
         tracker_.write({tracker});
         hysteresis_.write({static_cast<double>(desc_.hysteresis)});
-        at_minimum_.write({0});
+        cause_.write({0});
     }
 
     /// One step, with Inf or without.
     void step(bool found) {
         found_inf_.write({found ? 1.0 : 0.0});
         const mezzo_tensor handle = found_inf_;
-        ASSERT_OK(mezzo_scale_update(scale_, tracker_, hysteresis_, at_minimum_, &handle, 1, &desc_));
+        ASSERT_OK(mezzo_scale_update(scale_, tracker_, hysteresis_, cause_, {}, &handle, nullptr, 1, &desc_));
     }
 
     mezzo_scale_update_desc desc_ = rules_of(2000, 2, 0.5);
     TestTensor scale_ = TestTensor::scalar(MEZZO_DTYPE_F32, 65536);
     TestTensor tracker_ = TestTensor::scalar(MEZZO_DTYPE_I32, 0);
     TestTensor hysteresis_ = TestTensor::scalar(MEZZO_DTYPE_I32, 0);
-    TestTensor at_minimum_ = TestTensor::scalar(MEZZO_DTYPE_F32, 0);
+    TestTensor cause_ = TestTensor::scalar(MEZZO_DTYPE_I32, 0);
     TestTensor found_inf_ = TestTensor::scalar(MEZZO_DTYPE_F32, 0);
 };
 
@@ -127,20 +127,20 @@ TEST_F(ScaleUpdate, BacksOffToTheFloorAndSaysSo) {
     for (const double scale : {256.0, 128.0, 100.0}) {
         step(true);
         EXPECT_EQ(scale_.item(), scale);
-        EXPECT_EQ(at_minimum_.item(), 0);
+        EXPECT_EQ(cause_.item(), MEZZO_SCALE_CAUSE_OVERFLOW);
     }
     step(true);
     EXPECT_EQ(scale_.item(), 100);
-    EXPECT_EQ(at_minimum_.item(), 1);
+    EXPECT_EQ(cause_.item(), MEZZO_SCALE_CAUSE_AT_MINIMUM);
     step(false);
-    EXPECT_EQ(at_minimum_.item(), 0) << "each update says it of itself";
+    EXPECT_EQ(cause_.item(), MEZZO_SCALE_CAUSE_NONE) << "each update says it of itself";
     desc_.min_scale = 0.1; // no number of f32
     start(0.15);
     step(true);
     EXPECT_EQ(scale_.item(), rounded({0.1}, MEZZO_DTYPE_F32)[0]);
-    EXPECT_EQ(at_minimum_.item(), 0);
+    EXPECT_EQ(cause_.item(), MEZZO_SCALE_CAUSE_OVERFLOW);
     step(true);
-    EXPECT_EQ(at_minimum_.item(), 1);
+    EXPECT_EQ(cause_.item(), MEZZO_SCALE_CAUSE_AT_MINIMUM);
 }
 
 TEST_F(ScaleUpdate, GrowsToTheCeiling) {
@@ -177,10 +177,11 @@ TEST_F(ScaleUpdate, CountsOnWhereGrowthRepeats) {
 
 TEST_F(ScaleUpdate, GrowsFirstAfterTheDefaultInterval) {
     const mezzo_tensor handle = found_inf_;
-    for (int i = 0; i < 1999; ++i) ASSERT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, &handle, 1, nullptr));
+    for (int i = 0; i < 1999; ++i)
+        ASSERT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, {}, &handle, nullptr, 1, nullptr));
     EXPECT_EQ(scale_.item(), 65536);
     EXPECT_EQ(tracker_.item(), 1999);
-    ASSERT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, &handle, 1, nullptr));
+    ASSERT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, {}, &handle, nullptr, 1, nullptr));
     EXPECT_EQ(scale_.item(), 131072);
     EXPECT_EQ(tracker_.item(), 0);
 }
@@ -229,17 +230,17 @@ TEST_F(ScaleUpdate, CountsAnyOptimizersInfAndNaN) {
         const TestTensor last = TestTensor::scalar(MEZZO_DTYPE_F32, found);
         const mezzo_tensor handles[] = {clean, clean, last};
         start(1024, 5);
-        ASSERT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, handles, 2, nullptr));
+        ASSERT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, {}, handles, nullptr, 2, nullptr));
         EXPECT_EQ(scale_.item(), 1024);
         EXPECT_EQ(tracker_.item(), 6);
-        ASSERT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, handles, 3, nullptr));
+        ASSERT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, {}, handles, nullptr, 3, nullptr));
         EXPECT_EQ(scale_.item(), 512);
         EXPECT_EQ(tracker_.item(), 0);
     }
 }
 
 TEST_F(ScaleUpdate, FindsAnyOneOfMany) {
-    for (const size_t count : {33, 500, 501, 1200}) {
+    for (const size_t count : {33, 240, 241, 1200}) {
         std::vector<TestTensor> found_infs;
         std::vector<mezzo_tensor> handles;
         for (size_t i = 0; i < count; ++i) {
@@ -247,8 +248,8 @@ TEST_F(ScaleUpdate, FindsAnyOneOfMany) {
         }
         const auto next_scale = [&] {
             start(1024, 5);
-            EXPECT_OK(
-                mezzo_scale_update(scale_, tracker_, {}, {}, handles.data(), static_cast<int32_t>(count), nullptr));
+            EXPECT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, {}, handles.data(), nullptr,
+                                         static_cast<int32_t>(count), nullptr));
             return scale_.item();
         };
         EXPECT_EQ(next_scale(), 1024);
@@ -259,6 +260,87 @@ TEST_F(ScaleUpdate, FindsAnyOneOfMany) {
             found_infs[set].write({0});
         }
         EXPECT_EQ(next_scale(), 1024);
+    }
+}
+
+/// A summary of gradients with so many Inf and NaN.
+TestTensor summary_of(double infs, double nans) {
+    return TestTensor(MEZZO_DTYPE_I64, {MEZZO_GRAD_SUMMARY_LENGTH}, {infs, nans, 0, 3, 0});
+}
+
+TEST_F(ScaleUpdate, KeepsTheScaleWhereNoScaleCuresNaN) {
+    constexpr auto kOverflow = MEZZO_SCALE_CAUSE_OVERFLOW;
+    constexpr auto kNaN = MEZZO_SCALE_CAUSE_NOT_A_NUMBER;
+    const struct {
+        double scale, infs, nans, lost, next;
+        mezzo_scale_cause cause;
+    } cases[] = {
+        {1024, 0, 3, 0, 512, kOverflow}, {1024, 0, 3, 1, 1024, kNaN},  {1024, 1, 3, 1, 512, kOverflow},
+        {1024, 1, 0, 1, 512, kOverflow}, {2, 0, 3, 0, 1, kOverflow},   {1, 0, 3, 0, 1, kNaN},
+        {0.25, 0, 3, 0, 0.25, kNaN},     {1, 1, 3, 0, 0.5, kOverflow}, {1, 1, 0, 0, 0.5, kOverflow},
+        {1, 0, 0, 1, 0.5, kOverflow},
+    };
+    const mezzo_tensor found = found_inf_;
+    found_inf_.write({1});
+    for (const auto &[scale, infs, nans, lost, next, cause] : cases) {
+        const TestTensor given = summary_of(infs, nans);
+        const TestTensor loss_nonfinite = TestTensor::scalar(MEZZO_DTYPE_F32, lost);
+        const mezzo_tensor summary = given;
+        start(scale, 7);
+        ASSERT_OK(
+            mezzo_scale_update(scale_, tracker_, hysteresis_, cause_, loss_nonfinite, &found, &summary, 1, &desc_));
+        EXPECT_EQ(scale_.item(), next) << scale << ", " << infs << " Inf, " << nans << " NaN";
+        EXPECT_EQ(cause_.item(), cause);
+        EXPECT_EQ(tracker_.item(), 0);
+        EXPECT_EQ(loss_nonfinite.item(), 0) << "ready for the next step";
+    }
+}
+
+TEST_F(ScaleUpdate, LeavesHysteresisAlone_WhereNoScaleCuresNaN) {
+    desc_.hysteresis = 3;
+    const TestTensor given = summary_of(0, 1);
+    const mezzo_tensor summary = given;
+    const mezzo_tensor found = found_inf_;
+    found_inf_.write({1});
+    start(1);
+    ASSERT_OK(mezzo_scale_update(scale_, tracker_, hysteresis_, cause_, {}, &found, &summary, 1, &desc_));
+    EXPECT_EQ(hysteresis_.item(), 3);
+}
+
+TEST_F(ScaleUpdate, OfALossThatIsNotFinite_WithCleanGradients_CountsAsClean) {
+    const TestTensor loss_nonfinite = TestTensor::scalar(MEZZO_DTYPE_F32, 1);
+    const mezzo_tensor found = found_inf_;
+    start(1024);
+    ASSERT_OK(mezzo_scale_update(scale_, tracker_, hysteresis_, cause_, loss_nonfinite, &found, nullptr, 1, &desc_));
+    EXPECT_EQ(tracker_.item(), 1);
+    EXPECT_EQ(cause_.item(), MEZZO_SCALE_CAUSE_NONE);
+}
+
+TEST_F(ScaleUpdate, BacksOffWhereOneOfManyOptimizersHasAnOverflow) {
+    const TestTensor nan_alone = summary_of(0, 1);
+    const TestTensor overflow = summary_of(1, 1);
+    const TestTensor clean = TestTensor::scalar(MEZZO_DTYPE_F32, 0);
+    found_inf_.write({1});
+    for (const size_t count : {2, 240, 241, 500}) {
+        std::vector<mezzo_tensor> found(count, found_inf_);
+        std::vector<mezzo_tensor> summaries(count, nan_alone);
+        const auto next_scale = [&] {
+            start(1);
+            EXPECT_OK(mezzo_scale_update(scale_, tracker_, hysteresis_, cause_, {}, found.data(), summaries.data(),
+                                         static_cast<int32_t>(count), &desc_));
+            return scale_.item();
+        };
+        EXPECT_EQ(next_scale(), 1);
+        for (const size_t k : {size_t{0}, count / 2, count - 1}) {
+            summaries[k] = overflow;
+            EXPECT_EQ(next_scale(), 0.5) << k << " of " << count;
+            found[k] = clean;
+            EXPECT_EQ(next_scale(), 1) << "a summary without found_inf says nothing";
+            found[k] = found_inf_;
+            summaries[k] = {};
+            EXPECT_EQ(next_scale(), 0.5) << "what has no summary may be an overflow";
+            summaries[k] = nan_alone;
+        }
     }
 }
 
@@ -276,16 +358,17 @@ TEST_F(ScaleUpdate, OnEveryDevice_GivesTheSameBits) {
         const TestTensor cpu_scale = on_cpu(scale_);
         const TestTensor cpu_tracker = on_cpu(tracker_);
         const TestTensor cpu_hysteresis = on_cpu(hysteresis_);
-        const TestTensor cpu_at_minimum = on_cpu(at_minimum_);
+        const TestTensor cpu_cause = on_cpu(cause_);
         for (const bool found : {false, false, true, false, true, true, false, false}) {
             step(found);
             const TestTensor cpu_found = on_cpu(found_inf_);
             const mezzo_tensor handle = cpu_found;
-            ASSERT_OK(mezzo_scale_update(cpu_scale, cpu_tracker, cpu_hysteresis, cpu_at_minimum, &handle, 1, &desc_));
+            ASSERT_OK(
+                mezzo_scale_update(cpu_scale, cpu_tracker, cpu_hysteresis, cpu_cause, {}, &handle, nullptr, 1, &desc_));
             ASSERT_EQ(scale_.bytes(), cpu_scale.bytes()) << "from " << scale;
             ASSERT_EQ(tracker_.item(), cpu_tracker.item());
             ASSERT_EQ(hysteresis_.item(), cpu_hysteresis.item());
-            ASSERT_EQ(at_minimum_.item(), cpu_at_minimum.item());
+            ASSERT_EQ(cause_.item(), cpu_cause.item());
         }
     }
 }
@@ -295,7 +378,7 @@ TEST_F(ScaleUpdate, InAGraph_ReadsFoundInfWhenItIsLaunched) {
     start(1024);
     const mezzo_tensor handle = found_inf_;
     ASSERT_OK(mezzo_graph_capture_begin(test_device()));
-    ASSERT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, &handle, 1, &desc_));
+    ASSERT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, {}, &handle, nullptr, 1, &desc_));
     mezzo_graph graph{};
     ASSERT_OK(mezzo_graph_capture_end(&graph, test_device()));
     EXPECT_EQ(scale_.item(), 1024);
@@ -313,27 +396,28 @@ TEST_F(ScaleUpdate, RejectsBadArguments) {
     const mezzo_tensor found = found_inf_;
     const TestTensor wide = TestTensor::scalar(MEZZO_DTYPE_F64, 1);
     const TestTensor vector(MEZZO_DTYPE_F32, {1}, {1});
-    EXPECT_FAILS(mezzo_scale_update({}, tracker_, {}, {}, &found, 1, nullptr), INVALID_HANDLE,
+    EXPECT_FAILS(mezzo_scale_update({}, tracker_, {}, {}, {}, &found, nullptr, 1, nullptr), INVALID_HANDLE,
                  "scale_update: scale is the null tensor");
-    EXPECT_FAILS(mezzo_scale_update(scale_, {}, {}, {}, &found, 1, nullptr), INVALID_HANDLE,
+    EXPECT_FAILS(mezzo_scale_update(scale_, {}, {}, {}, {}, &found, nullptr, 1, nullptr), INVALID_HANDLE,
                  "scale_update: growth_tracker is the null tensor");
-    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, {}, nullptr, 1, nullptr), INVALID_ARGUMENT,
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, {}, {}, nullptr, nullptr, 1, nullptr), INVALID_ARGUMENT,
                  "scale_update: found_infs is a null pointer");
-    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, {}, &found, 0, nullptr), INVALID_ARGUMENT,
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, {}, {}, &found, nullptr, 0, nullptr), INVALID_ARGUMENT,
                  "scale_update: count is 0, expected at least 1");
-    EXPECT_FAILS(mezzo_scale_update(wide, tracker_, {}, {}, &found, 1, nullptr), DTYPE_MISMATCH,
+    EXPECT_FAILS(mezzo_scale_update(wide, tracker_, {}, {}, {}, &found, nullptr, 1, nullptr), DTYPE_MISMATCH,
                  "scale_update: scale is f64[], expected dtype f32");
-    EXPECT_FAILS(mezzo_scale_update(vector, tracker_, {}, {}, &found, 1, nullptr), SHAPE_MISMATCH,
+    EXPECT_FAILS(mezzo_scale_update(vector, tracker_, {}, {}, {}, &found, nullptr, 1, nullptr), SHAPE_MISMATCH,
                  "scale_update: scale is f32[1], expected f32[]");
-    EXPECT_FAILS(mezzo_scale_update(scale_, found_inf_, {}, {}, &found, 1, nullptr), DTYPE_MISMATCH,
+    EXPECT_FAILS(mezzo_scale_update(scale_, found_inf_, {}, {}, {}, &found, nullptr, 1, nullptr), DTYPE_MISMATCH,
                  "scale_update: growth_tracker is f32[], expected dtype i32");
     const mezzo_tensor wide_handle = wide;
-    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, {}, &wide_handle, 1, nullptr), DTYPE_MISMATCH,
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, {}, {}, &wide_handle, nullptr, 1, nullptr), DTYPE_MISMATCH,
                  "scale_update: found_infs[0] is f64[], expected dtype f32");
-    EXPECT_FAILS(mezzo_scale_update(found_inf_, tracker_, {}, {}, &found, 1, nullptr), INVALID_ARGUMENT,
+    EXPECT_FAILS(mezzo_scale_update(found_inf_, tracker_, {}, {}, {}, &found, nullptr, 1, nullptr), INVALID_ARGUMENT,
                  "scale_update: scale shares memory with found_infs[0], expected separate tensors");
     const auto fails = [&](const char *text) {
-        EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, {}, &found, 1, &desc_), INVALID_ARGUMENT, text);
+        EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, {}, {}, &found, nullptr, 1, &desc_), INVALID_ARGUMENT,
+                     text);
         desc_ = rules_of(2000, 2, 0.5);
     };
     desc_.struct_size = 4;
@@ -363,12 +447,21 @@ TEST_F(ScaleUpdate, RejectsBadArguments) {
     fails("scale_update: desc.refill is 2, expected a mezzo_hysteresis_refill (0 to 1)");
     desc_.hysteresis = 2;
     fails("scale_update: hysteresis_tracker is missing, expected i32[] as desc.hysteresis is 2");
-    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, found_inf_, {}, &found, 1, nullptr), DTYPE_MISMATCH,
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, found_inf_, {}, {}, &found, nullptr, 1, nullptr), DTYPE_MISMATCH,
                  "scale_update: hysteresis_tracker is f32[], expected dtype i32");
-    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, tracker_, {}, &found, 1, nullptr), INVALID_ARGUMENT,
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, tracker_, {}, {}, &found, nullptr, 1, nullptr), INVALID_ARGUMENT,
                  "scale_update: hysteresis_tracker shares memory with growth_tracker, expected separate tensors");
-    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, tracker_, &found, 1, nullptr), DTYPE_MISMATCH,
-                 "scale_update: at_minimum is i32[], expected dtype f32");
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, found_inf_, {}, &found, nullptr, 1, nullptr), DTYPE_MISMATCH,
+                 "scale_update: cause is f32[], expected dtype i32");
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, {}, wide, &found, nullptr, 1, nullptr), DTYPE_MISMATCH,
+                 "scale_update: loss_nonfinite is f64[], expected dtype f32");
+    const mezzo_tensor summary = tracker_;
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, {}, {}, &found, &summary, 1, nullptr), DTYPE_MISMATCH,
+                 "scale_update: grad_summaries[0] is i32[], expected dtype i64");
+    const TestTensor four(MEZZO_DTYPE_I64, {4});
+    const mezzo_tensor shorter = four;
+    EXPECT_FAILS(mezzo_scale_update(scale_, tracker_, {}, {}, {}, &found, &shorter, 1, nullptr), SHAPE_MISMATCH,
+                 "scale_update: grad_summaries[0] is i64[4], expected i64[5]");
     EXPECT_EQ(scale_.item(), 65536) << "a failed call changes nothing";
 }
 

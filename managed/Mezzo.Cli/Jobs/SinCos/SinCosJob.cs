@@ -39,7 +39,7 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view)
         var data = SinCosData.Create(options.Samples, options.Device, random);
         using var net = new SinCosNet(options.Hidden, options.Device, random);
         var (scaling, scaler) = Scaler(precision);
-        using var optimizer = new Adam(net.Parameters(), options.LearningRate);
+        using var optimizer = Optimizer(net);
         using var trainer = new Trainer(
             optimizer, new TrainerOptions { Precision = precision, Scaler = scaler, Capture = options.Capture, ReadEvery = EpochsPerReading });
 
@@ -56,6 +56,19 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view)
         long peak = options.Device.Memory.PeakBytes;
         _points ??= new SinCosPoints(data.XValues, data.SinValues, data.CosValues);
         return new SinCosRun(precision, scaling, history.Steps, history.Elapsed, peak, trainer.CaptureStatus, Predict(net, precision));
+    }
+
+    private Optimizer Optimizer(SinCosNet net)
+    {
+        var hyperparameters = options.Optimizer.Options with { LearningRate = options.LearningRate };
+        hyperparameters = hyperparameters with
+        {
+            WeightDecay = options.WeightDecay ?? hyperparameters.WeightDecay,
+            Clipping = options.MaxGradNorm is { } norm ? GradientClipping.ByNorm(norm) : hyperparameters.Clipping,
+        };
+        var optimizer = (options.Optimizer with { Options = hyperparameters }).Create(net.Parameters());
+        optimizer.Schedule = options.Schedule.Create(options.Epochs, options.Warmup);
+        return optimizer;
     }
 
     private (LossScaling Scaling, GradScaler? Scaler) Scaler(Precision precision) => (precision, options.LossScale, options.Scaler) switch

@@ -34,6 +34,7 @@ internal static class SinCosJson
         WriteNumbers(json, "losses", run.Losses);
         json.WriteNumber("skipped_steps", run.SkippedSteps);
         WriteNumbers(json, "scales", run.Scales);
+        WriteNumbers(json, "grad_norms", run.GradNorms);
         json.WriteNumber("peak_bytes", run.PeakBytes);
         json.WriteBoolean("captured", run.IsCaptured);
         json.WriteEndObject();

@@ -24,6 +24,19 @@ internal sealed record SinCosOptions
 
     public double LearningRate { get; init; } = 0.01;
 
+    public OptimizerChoice Optimizer { get; init; } = OptimizerChoice.All[0];
+
+    /// <summary>Null leaves the optimizer its own.</summary>
+    public double? WeightDecay { get; init; }
+
+    /// <summary>Largest norm of all gradients together; null leaves the optimizer its own clipping.</summary>
+    public double? MaxGradNorm { get; init; }
+
+    public ScheduleChoice Schedule { get; init; } = ScheduleChoice.All[0];
+
+    /// <summary>Part of the epochs during which the learning rate grows.</summary>
+    public double Warmup { get; init; }
+
     public ulong Seed { get; init; }
 
     public Device Device { get; init; }

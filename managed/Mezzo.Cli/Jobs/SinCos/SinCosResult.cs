@@ -42,6 +42,9 @@ internal sealed record SinCosRun(
 
     public IReadOnlyList<double> Scales { get; } = [.. Steps.Select(step => step.Scale)];
 
+    /// <summary>The norms of all gradients; empty where nobody measured them.</summary>
+    public IReadOnlyList<double> GradNorms { get; } = [.. Steps.Select(step => step.Gradients?.Norm).OfType<double>()];
+
     /// <summary>The smallest finite loss; NaN when there is none.</summary>
     public double SmallestLoss => Losses.Where(double.IsFinite).DefaultIfEmpty(double.NaN).Min();
 

@@ -15,7 +15,8 @@ internal static class SinCosSummary
             [
                 new Fact("device", $"{options.Device} ({environment.DeviceName}), {Format.Count(result.Threads, "thread")}"),
                 new Fact("epochs", Format.Count(options.Epochs)),
-                new Fact("learning rate", Format.Number(options.LearningRate)),
+                new Fact("optimizer", OptimizerText(options)),
+                new Fact("learning rate", LearningRateText(options)),
                 new Fact("data size", Format.Count(options.Samples)),
             ],
             [.. runs.Select(run => run.Name)],
@@ -64,6 +65,22 @@ internal static class SinCosSummary
         let outcome = step.Outcome == StepOutcome.Skipped ? $"skipped ({Format.Reason(step.Reason)})" : "applied all the same"
         select $"{run.Name}: the loss of epoch {Format.Count(step.Step)} is {Format.Loss(step.Loss)}, expected a finite number; " +
             $"its step was {outcome}; steps skipped in all: {Format.Count(run.SkippedSteps)}; a smaller --lr may help.";
+
+    private static string OptimizerText(SinCosOptions options) => string.Join(", ", (string[])
+    [
+        options.Optimizer.Name,
+        .. options.WeightDecay is { } decay ? [$"weight decay {Format.Number(decay)}"] : Array.Empty<string>(),
+        .. options.MaxGradNorm is { } norm ? [$"gradients clipped to a norm of {Format.Number(norm)}"] : Array.Empty<string>(),
+    ]);
+
+    private static string LearningRateText(SinCosOptions options)
+    {
+        string rate = Format.Number(options.LearningRate);
+        bool isScheduled = options.Schedule != ScheduleChoice.All[0];
+        return !isScheduled ? rate
+            : options.Warmup == 0 ? $"{rate}, {options.Schedule.Name}"
+            : $"{rate}, {options.Schedule.Name} after {Format.Percent(options.Warmup)} of warm-up";
+    }
 
     private static string EpochsPerSecond(SinCosRun run) =>
         run.Steps.Count > 0 ? Format.Rate(run.Steps.Count / run.Seconds) : "none";

@@ -5,6 +5,10 @@ namespace Mezzo;
 /// DeepSpeed's <c>WarmupLR</c> with a smallest rate of 0: log(step + 1) / log(max(2, warmupSteps)) or, when linear,
 /// step / warmupSteps during the warm-up, then 1; or, as its <c>WarmupDecayLR</c>, linearly down to 0 at the last step.
 /// </summary>
+/// <remarks>
+/// DeepSpeed's engine moves its scheduler on after the optimizer's step, from its smallest rate: there a step takes the factor
+/// of the step before it, here its own.
+/// </remarks>
 public sealed record DeepSpeedWarmupSchedule : LearningRateSchedule
 {
     /// <summary>Creates the schedule.</summary>

@@ -12,7 +12,7 @@ namespace Mezzo;
 public abstract record LearningRateSchedule
 {
     /// <summary>The factor of the learning rate of a step.</summary>
-    /// <param name="step">Number of steps before it, from 0.</param>
+    /// <param name="step">Number of steps before it, from 0. Steps are asked for ahead, also such as are never run.</param>
     public abstract double Factor(long step);
 
     /// <summary>A number of steps that must be at least so large.</summary>

@@ -2,8 +2,8 @@
 namespace Mezzo;
 
 /// <summary>
-/// <c>get_linear_schedule_with_warmup</c> of transformers, and DeepSpeed's <c>WarmupDecayLR</c> with a linear warm-up:
-/// step / warmupSteps during the warm-up, then linearly down to 0 at the last step.
+/// <c>get_linear_schedule_with_warmup</c> of transformers: step / warmupSteps during the warm-up, then linearly down to 0 at
+/// the last step.
 /// </summary>
 public sealed record LinearSchedule : LearningRateSchedule
 {
