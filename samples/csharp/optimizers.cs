@@ -21,6 +21,7 @@ var target = x * 3 + Tensor.Full([256, 1], -1);
     })),
     ("BertAdam", model => new Adam(model, NoDecayOfBiases(AdamOptions.BertAdam with { LearningRate = 0.01 }))),
     ("AdamW of transformers", model => new Adam(model.Parameters(), AdamOptions.HuggingFaceAdamW with { LearningRate = 0.02 })),
+    ("LAMB", model => new Lamb(model, name => new LambOptions { LearningRate = 0.05, WeightDecay = name.EndsWith("bias", StringComparison.Ordinal) ? 0 : 0.01 })),
     ("SGD", model => new Sgd(model.Parameters(), new SgdOptions { LearningRate = 0.1, Momentum = 0.9, Nesterov = true })),
 ];
 

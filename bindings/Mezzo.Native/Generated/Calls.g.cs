@@ -648,4 +648,43 @@ internal static unsafe partial class Calls
             Check(NativeMethods.mezzo_sgd_step(paramsPointer, momentumBuffersPointer, paramCopiesPointer, gradsPointer, @params.Length, &inputs, desc.HasValue ? &descValue : null));
         }
     }
+
+    /// <summary>
+    /// One LAMB step, see above, but that max_grad_norm clips to grad / max(1, grad_norm / max_grad_norm):
+    /// <code>
+    ///   g = grad (+ weight_decay p where not decay_of_update)
+    ///   m = beta1 m + (1 - beta1 or 1) g
+    ///   v = beta2 v + (1 - beta2) g^2
+    ///   u = (m / bc1) / (sqrt(v / bc2) + eps) (+ weight_decay p where decay_of_update)
+    ///   p = p - lr r u,  r = |p| / |u| of the parameter's norms where weight_decay != 0 or always_adapts and neither is 0,
+    ///                    else 1
+    /// </code>
+    /// Sums of squares are f64, added as in mezzo_sum_forward(). Two passes over parameters and moments.
+    /// Sources: You et al., "Large batch optimization for deep learning: training BERT in 76 minutes", ICLR 2020, in the
+    /// form of apex's FusedLAMB, which also overwrites the gradients.
+    /// </summary>
+    /// <param name="params">Count tensors, see above.</param>
+    /// <param name="expAvgs">Count first moments m.</param>
+    /// <param name="expAvgSqs">Count second moments v.</param>
+    /// <param name="paramCopies">Count copies, see above; an element may be the null tensor, and the array may be null.</param>
+    /// <param name="grads">Count gradients, see above.</param>
+    /// <param name="inputs">What else the step takes; must be given, with a step, on the parameters' device.</param>
+    /// <param name="desc">Null stands for the defaults.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void LambStep(ReadOnlySpan<MezzoTensor> @params, ReadOnlySpan<MezzoTensor> expAvgs, ReadOnlySpan<MezzoTensor> expAvgSqs, ReadOnlySpan<MezzoTensor> paramCopies, ReadOnlySpan<MezzoTensor> grads, MezzoStepInputs inputs, MezzoLambDesc? desc = null)
+    {
+        ExpectLength(expAvgs.Length, nameof(expAvgs), @params.Length, nameof(@params));
+        ExpectLength(expAvgSqs.Length, nameof(expAvgSqs), @params.Length, nameof(@params));
+        ExpectLengthOrEmpty(paramCopies.Length, nameof(paramCopies), @params.Length, nameof(@params));
+        ExpectLength(grads.Length, nameof(grads), @params.Length, nameof(@params));
+        MezzoLambDesc descValue = desc.GetValueOrDefault();
+        fixed (MezzoTensor* paramsPointer = @params)
+        fixed (MezzoTensor* expAvgsPointer = expAvgs)
+        fixed (MezzoTensor* expAvgSqsPointer = expAvgSqs)
+        fixed (MezzoTensor* paramCopiesPointer = paramCopies)
+        fixed (MezzoTensor* gradsPointer = grads)
+        {
+            Check(NativeMethods.mezzo_lamb_step(paramsPointer, expAvgsPointer, expAvgSqsPointer, paramCopiesPointer, gradsPointer, @params.Length, &inputs, desc.HasValue ? &descValue : null));
+        }
+    }
 }

@@ -495,4 +495,30 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_sgd_step(MezzoTensor* @params, MezzoTensor* momentumBuffers, MezzoTensor* paramCopies, MezzoTensor* grads, int count, MezzoStepInputs* inputs, MezzoSgdDesc* desc);
+
+    /// <summary>
+    /// One LAMB step, see above, but that max_grad_norm clips to grad / max(1, grad_norm / max_grad_norm):
+    /// <code>
+    ///   g = grad (+ weight_decay p where not decay_of_update)
+    ///   m = beta1 m + (1 - beta1 or 1) g
+    ///   v = beta2 v + (1 - beta2) g^2
+    ///   u = (m / bc1) / (sqrt(v / bc2) + eps) (+ weight_decay p where decay_of_update)
+    ///   p = p - lr r u,  r = |p| / |u| of the parameter's norms where weight_decay != 0 or always_adapts and neither is 0,
+    ///                    else 1
+    /// </code>
+    /// Sums of squares are f64, added as in mezzo_sum_forward(). Two passes over parameters and moments.
+    /// Sources: You et al., "Large batch optimization for deep learning: training BERT in 76 minutes", ICLR 2020, in the
+    /// form of apex's FusedLAMB, which also overwrites the gradients.
+    /// </summary>
+    /// <param name="params">Count tensors, see above.</param>
+    /// <param name="expAvgs">Count first moments m.</param>
+    /// <param name="expAvgSqs">Count second moments v.</param>
+    /// <param name="paramCopies">Count copies, see above; an element may be the null tensor, and the array may be null.</param>
+    /// <param name="grads">Count gradients, see above.</param>
+    /// <param name="count">0 or more.</param>
+    /// <param name="inputs">What else the step takes; must be given, with a step, on the parameters' device.</param>
+    /// <param name="desc">Null stands for the defaults.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_lamb_step(MezzoTensor* @params, MezzoTensor* expAvgs, MezzoTensor* expAvgSqs, MezzoTensor* paramCopies, MezzoTensor* grads, int count, MezzoStepInputs* inputs, MezzoLambDesc* desc);
 }

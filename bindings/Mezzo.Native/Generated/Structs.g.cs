@@ -234,8 +234,8 @@ internal struct MezzoScaleUpdateDesc
 }
 
 /// <summary>
-/// What optimizer steps take beside parameters, gradients and hyperparameters. The tensors are read when the step runs on
-/// the device, as the launch of a graph does: what is in them need not be known when the call is made.
+/// What optimizer steps take beside parameters, gradients and hyperparameters. The tensors are read when the step runs
+/// on the device, as the launch of a graph does: what is in them need not be known when the call is made.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct MezzoStepInputs
@@ -345,4 +345,45 @@ internal struct MezzoSgdDesc
 
     /// <summary>All zero but the size, which is set.</summary>
     public unsafe MezzoSgdDesc() => StructSize = (uint)sizeof(MezzoSgdDesc);
+}
+
+/// <summary>Hyperparameters of LAMB. Every field is taken as it is; the defaults are those of a null descriptor.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct MezzoLambDesc
+{
+    /// <summary>sizeof(mezzo_lamb_desc).</summary>
+    public uint StructSize;
+
+    /// <summary>1: the gradient enters m times 1 - beta1, 0: as it is; default 1.</summary>
+    public int GradAveraging;
+
+    /// <summary>Learning rate, finite, at least 0; default 1e-3.</summary>
+    public double Lr;
+
+    /// <summary>Decay of the first moment, in [0, 1); default 0.9.</summary>
+    public double Beta1;
+
+    /// <summary>Decay of the second moment, in [0, 1); default 0.999.</summary>
+    public double Beta2;
+
+    /// <summary>Finite, at least 0; default 1e-6.</summary>
+    public double Eps;
+
+    /// <summary>Finite, at least 0; default 0.01.</summary>
+    public double WeightDecay;
+
+    /// <summary>1: weight decay is part of the update, 0: an L2 penalty; default 1.</summary>
+    public int DecayOfUpdate;
+
+    /// <summary>1: moments are corrected for their beginning at 0, 0: not; default 1.</summary>
+    public int BiasCorrection;
+
+    /// <summary>1: trust ratios also without weight decay (NVLAMB), 0: with it alone; default 0.</summary>
+    public int AlwaysAdapts;
+
+    /// <summary>Must be 0.</summary>
+    public uint Reserved;
+
+    /// <summary>All zero but the size, which is set.</summary>
+    public unsafe MezzoLambDesc() => StructSize = (uint)sizeof(MezzoLambDesc);
 }

@@ -15,6 +15,7 @@ internal sealed record OptimizerChoice(string Name, OptimizerOptions Options)
         new("legacy-fused-adam", AdamOptions.LegacyFusedAdam),
         new("bert-adam", AdamOptions.BertAdam),
         new("hf-adamw", AdamOptions.HuggingFaceAdamW),
+        new("lamb", new LambOptions()),
         new("sgd", new SgdOptions { Momentum = 0.9 }),
     ];
 
@@ -22,6 +23,7 @@ internal sealed record OptimizerChoice(string Name, OptimizerOptions Options)
     public Optimizer Create(IEnumerable<Parameter> parameters) => Options switch
     {
         SgdOptions sgd => new Sgd(parameters, sgd),
+        LambOptions lamb => new Lamb(parameters, lamb),
         _ => new Adam(parameters, (AdamOptions)Options),
     };
 }

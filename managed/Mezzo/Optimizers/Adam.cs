@@ -9,10 +9,8 @@ namespace Mezzo;
 /// 16-bit copies.
 /// </summary>
 /// <remarks>The step count of the bias correction is that of the group, also for a parameter that had no gradient in some step.</remarks>
-public sealed class Adam : Optimizer<AdamOptions>
+public sealed class Adam : MomentOptimizer<AdamOptions>
 {
-    private readonly Dictionary<Parameter, (Tensor ExpAvg, Tensor ExpAvgSq)> _moments;
-
     /// <summary>Creates <c>torch.optim.Adam</c> with zero moments.</summary>
     /// <param name="parameters">What to optimise.</param>
     /// <param name="lr">Learning rate.</param>
@@ -50,26 +48,12 @@ public sealed class Adam : Optimizer<AdamOptions>
     /// <summary>Creates an optimizer of several groups.</summary>
     /// <param name="groups">Parameters and their hyperparameters.</param>
     public Adam(IEnumerable<(IEnumerable<Parameter> Parameters, AdamOptions Options)> groups)
-        : base(groups) => _moments = Parameters.ToDictionary(parameter => parameter, parameter => (ZerosLike(parameter), ZerosLike(parameter)));
-
-    /// <inheritdoc/>
-    private protected override void Step(Parameter[] parameters, AdamOptions options, MezzoStepInputs inputs) => Calls.AdamStep(
-        Array.ConvertAll(parameters, parameter => parameter.Handle),
-        Array.ConvertAll(parameters, parameter => _moments[parameter].ExpAvg.Handle),
-        Array.ConvertAll(parameters, parameter => _moments[parameter].ExpAvgSq.Handle),
-        Array.ConvertAll(parameters, parameter => parameter.CopyHandle),
-        Array.ConvertAll(parameters, parameter => parameter.Grad!.Handle),
-        inputs,
-        options.ToDescriptor());
-
-    /// <inheritdoc/>
-    protected override void Dispose(bool disposing)
+        : base(groups)
     {
-        base.Dispose(disposing);
-        foreach (var (expAvg, expAvgSq) in _moments.Values)
-        {
-            expAvg.Dispose();
-            expAvgSq.Dispose();
-        }
     }
+
+    /// <inheritdoc/>
+    private protected override void Step(Parameter[] parameters, AdamOptions options, MezzoStepInputs inputs) => Step(
+        parameters,
+        (values, expAvgs, expAvgSqs, copies, gradients) => Calls.AdamStep(values, expAvgs, expAvgSqs, copies, gradients, inputs, options.ToDescriptor()));
 }

@@ -563,6 +563,51 @@ MEZZO_API mezzo_status mezzo_sgd_step(const mezzo_tensor *params, const mezzo_te
                                       const mezzo_tensor *param_copies, const mezzo_tensor *grads, int32_t count,
                                       const mezzo_step_inputs *inputs, const mezzo_sgd_desc *desc);
 
+/* ---------------------------------------------------------------------------------------------
+ * lamb: one step of LAMB
+ * ------------------------------------------------------------------------------------------- */
+
+/** Hyperparameters of LAMB. Every field is taken as it is; the defaults are those of a null descriptor. */
+typedef struct mezzo_lamb_desc {
+    uint32_t struct_size;    /**< sizeof(mezzo_lamb_desc) */
+    int32_t grad_averaging;  /**< 1: the gradient enters m times 1 - beta1, 0: as it is; default 1 */
+    double lr;               /**< learning rate, finite, at least 0; default 1e-3 */
+    double beta1;            /**< decay of the first moment, in [0, 1); default 0.9 */
+    double beta2;            /**< decay of the second moment, in [0, 1); default 0.999 */
+    double eps;              /**< finite, at least 0; default 1e-6 */
+    double weight_decay;     /**< finite, at least 0; default 0.01 */
+    int32_t decay_of_update; /**< 1: weight decay is part of the update, 0: an L2 penalty; default 1 */
+    int32_t bias_correction; /**< 1: moments are corrected for their beginning at 0, 0: not; default 1 */
+    int32_t always_adapts;   /**< 1: trust ratios also without weight decay (NVLAMB), 0: with it alone; default 0 */
+    uint32_t reserved;       /**< must be 0 */
+} mezzo_lamb_desc;
+
+/**
+ * One LAMB step, see above, but that max_grad_norm clips to grad / max(1, grad_norm / max_grad_norm):
+ *   g = grad (+ weight_decay p where not decay_of_update)
+ *   m = beta1 m + (1 - beta1 or 1) g
+ *   v = beta2 v + (1 - beta2) g^2
+ *   u = (m / bc1) / (sqrt(v / bc2) + eps) (+ weight_decay p where decay_of_update)
+ *   p = p - lr r u,  r = |p| / |u| of the parameter's norms where weight_decay != 0 or always_adapts and neither is 0,
+ *                    else 1
+ * Sums of squares are f64, added as in mezzo_sum_forward(). Two passes over parameters and moments.
+ * Sources: You et al., "Large batch optimization for deep learning: training BERT in 76 minutes", ICLR 2020, in the
+ * form of apex's FusedLAMB, which also overwrites the gradients.
+ *
+ * @param[in,out] params count tensors, see above
+ * @param[in,out] exp_avgs count first moments m
+ * @param[in,out] exp_avg_sqs count second moments v
+ * @param[out] param_copies count copies, see above; an element may be the null tensor, and the array may be null
+ * @param grads count gradients, see above
+ * @param count 0 or more
+ * @param inputs what else the step takes; must be given, with a step, on the parameters' device
+ * @param desc null stands for the defaults
+ */
+MEZZO_API mezzo_status mezzo_lamb_step(const mezzo_tensor *params, const mezzo_tensor *exp_avgs,
+                                       const mezzo_tensor *exp_avg_sqs, const mezzo_tensor *param_copies,
+                                       const mezzo_tensor *grads, int32_t count, const mezzo_step_inputs *inputs,
+                                       const mezzo_lamb_desc *desc);
+
 #ifdef __cplusplus
 }
 #endif

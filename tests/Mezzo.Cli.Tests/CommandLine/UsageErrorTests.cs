@@ -36,7 +36,7 @@ public sealed class UsageErrorTests
     [TestCase("--warmup: got '1', expected a number from 0 up to but not 1", "train", "sincos", "--schedule", "linear", "--warmup", "1")]
     [TestCase("--max-grad-norm: got '0', expected a number above 0", "train", "sincos", "--max-grad-norm", "0")]
     [TestCase("--weight-decay: got '-1', expected a number of at least 0", "train", "sincos", "--weight-decay", "-1")]
-    [TestCase("--optimizer: got 'lion', expected adam, adamw, fused-adam, legacy-fused-adam, bert-adam, hf-adamw or sgd", "train", "sincos", "--optimizer", "lion")]
+    [TestCase("--optimizer: got 'lion', expected adam, adamw, fused-adam, legacy-fused-adam, bert-adam, hf-adamw, lamb or sgd", "train", "sincos", "--optimizer", "lion")]
     [TestCase("--loss-scale: got --precision fp32, which has no loss scale, expected bf16, fp16 or compare", "train", "sincos", "--precision", "fp32", "--loss-scale", "8")]
     public void BadCommandLine_IsRefusedInOneSentence(string sentence, params string[] args)
     {

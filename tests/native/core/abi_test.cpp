@@ -37,6 +37,7 @@ TEST(Abi, Structs_HaveTheirPinnedSizes) {
     EXPECT_EQ(sizeof(mezzo_step_inputs), 72u);
     EXPECT_EQ(sizeof(mezzo_adam_desc), 64u);
     EXPECT_EQ(sizeof(mezzo_sgd_desc), 48u);
+    EXPECT_EQ(sizeof(mezzo_lamb_desc), 64u);
 }
 
 TEST(Abi, Fields_LieAtTheirPinnedOffsets) {
@@ -61,6 +62,7 @@ TEST(Abi, Fields_LieAtTheirPinnedOffsets) {
     EXPECT_EQ(offsetof(mezzo_adam_desc, weight_decay), 40u);
     EXPECT_EQ(offsetof(mezzo_adam_desc, eps_inside_sqrt), 56u);
     EXPECT_EQ(offsetof(mezzo_sgd_desc, decay_after_momentum), 40u);
+    EXPECT_EQ(offsetof(mezzo_lamb_desc, always_adapts), 56u);
 }
 
 TEST(Abi, Structs_ArePlainData) {
@@ -78,6 +80,7 @@ TEST(Abi, Structs_ArePlainData) {
     EXPECT_TRUE(is_plain<mezzo_step_inputs>);
     EXPECT_TRUE(is_plain<mezzo_adam_desc>);
     EXPECT_TRUE(is_plain<mezzo_sgd_desc>);
+    EXPECT_TRUE(is_plain<mezzo_lamb_desc>);
 }
 
 } // namespace

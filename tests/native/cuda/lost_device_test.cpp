@@ -90,6 +90,12 @@ class Calls {
         return mezzo_sgd_step(&param, nullptr, nullptr, &grad, 1, &inputs, nullptr);
     }
 
+    mezzo_status lamb() const {
+        const mezzo_tensor param = a_, exp_avg = b_, exp_avg_sq = c_, grad = d_;
+        const mezzo_step_inputs inputs = step_inputs();
+        return mezzo_lamb_step(&param, &exp_avg, &exp_avg_sq, nullptr, &grad, 1, &inputs, nullptr);
+    }
+
     mezzo_step_inputs step_inputs() const {
         mezzo_step_inputs inputs{};
         inputs.struct_size = sizeof inputs;
@@ -161,7 +167,8 @@ class Calls {
         {"unscale", [this] { return unscale(); }},
         {"scale_update", [this] { return update(); }},
         {"adam_step", [this] { return adam(); }},
-        {"sgd_step", [this] { return sgd(); }}};
+        {"sgd_step", [this] { return sgd(); }},
+        {"lamb_step", [this] { return lamb(); }}};
 };
 
 /// Expects a call to fail for a cause, ": cuda:0 is lost since ...".

@@ -160,4 +160,11 @@ inline mezzo_status sgd_step(const OptimizerModel &model, const mezzo_step_input
                           desc);
 }
 
+inline mezzo_status lamb_step(const OptimizerModel &model, const mezzo_step_inputs &inputs,
+                              const mezzo_lamb_desc *desc = nullptr) {
+    return mezzo_lamb_step(handles_of(model.params).data(), handles_of(model.first_states).data(),
+                           handles_of(model.second_states).data(), handles_of(model.copies).data(),
+                           handles_of(model.grads).data(), model.count(), &inputs, desc);
+}
+
 } // namespace mezzo::testing

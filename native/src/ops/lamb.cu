@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+// lamb on CUDA: three launches for each table of parameters of one combination of dtypes (device/tensor_list.cuh)
+//
+// In the first, a warp takes a block of kReductionBlock elements of one parameter, moves its moments and adds the
+// squares of parameters and updates as device/reduce.cuh says. In the second, a thread block makes the step size of one
+// parameter. In the third, tiles are updated as in device/optimizer.cuh, and the counters moved on by the block that
+// comes last. Functions of ops/lamb.h, shared with the CPU, so its bits, NaN payloads aside.
+// f32 parameters with an f32 gradient: 24 bytes an element in the first, one element a lane, 16 in the third, in
+// accesses of 16 bytes; 2 more for a copy. f64 arithmetic bounds the first where it runs at 1/64 of f32's rate.
+#include "ops/lamb.h"
+
+#include "device/optimizer.cuh"
+#include "device/reduce.cuh"
+
+namespace mezzo {
+namespace {
+
+/// One parameter, and where what is computed of it goes.
+struct LambEntry {
+    ParamEntry<2> at;
+    int64_t first_sum; // of its blocks
+    int64_t index;     // of its step size
+};
+
+struct LambCall {
+    StepInputs inputs;
+    mezzo_lamb_desc desc;
+    double *param_sums;
+    double *update_sums;
+    double *step_sizes;
+    bool is_last; // table of the step
+};
+
+struct LambLaunch {
+    LambCall call;
+    TensorTable<LambEntry, table_capacity<LambEntry>(sizeof(LambCall))> params;
+};
+static_assert(sizeof(LambLaunch) <= kParameterBytes);
+
+/// Rows of 32 elements that a warp has under way: four tensors of each, up to 256 bytes of a lane.
+constexpr int kLambRows = 8;
+
+template <class T>
+__device__ __forceinline__ LambRule::Coefficients<T> coefficients_of(const LambCall &call) {
+    return LambRule::coefficients<T>(call.inputs, call.desc, static_cast<uint64_t>(*call.inputs.step) + 1);
+}
+
+template <class Param, class Grad>
+__global__ void __launch_bounds__(kSumThreads) lamb_moments_kernel(const LambLaunch a) {
+    using T = Arithmetic<Param>;
+    MEZZO_SHARED(LambRule::Coefficients<T>, shared);
+    if (a.call.inputs.is_skipped()) return;
+    if (threadIdx.x == 0) shared = coefficients_of<T>(a.call);
+    __syncthreads();
+    const LambRule::Coefficients<T> c = shared;
+    const int64_t warps = static_cast<int64_t>(gridDim.x) * (kSumThreads / kWarpSize);
+    const int64_t warp = blockIdx.x + static_cast<int64_t>(gridDim.x) * (threadIdx.x / kWarpSize);
+    for (int64_t tile = warp; tile < a.params.tiles(); tile += warps) {
+        const int tensor = a.params.tensor_of(tile);
+        const LambEntry &entry = a.params[tensor];
+        const int64_t block = tile - a.params.first_tile(tensor);
+        const int64_t begin = block * kReductionBlock;
+        const int64_t elements = a.params.elements(tensor);
+        const int64_t end = begin + kReductionBlock < elements ? begin + kReductionBlock : elements;
+        const T divisor = c.divisor(entry.at.grad_norm);
+        auto *const ms = reinterpret_cast<T *>(entry.at.states[0]);
+        auto *const vs = reinterpret_cast<T *>(entry.at.states[1]);
+        const auto *const params = reinterpret_cast<const Param *>(entry.at.param);
+        const auto *const grads = reinterpret_cast<const Grad *>(entry.at.grad);
+        double update_sum = 0; // of the lane, in the order in which the parameters' squares are added
+        struct Element {
+            Param param;
+            Grad grad;
+            T m, v;
+        };
+        const auto load = [=](int64_t i) { return Element{params[i], grads[i], ms[i], vs[i]}; };
+        const auto square = [&](int64_t i, Element element) {
+            const T param = convert<T>(element.param);
+            LambRule::move_moments(param, convert<T>(element.grad), divisor, element.m, element.v, c);
+            ms[i] = element.m;
+            vs[i] = element.v;
+            const auto u = static_cast<double>(LambRule::update(param, element.m, element.v, c));
+            update_sum += u * u;
+            const auto p = convert<double>(element.param);
+            return p * p;
+        };
+        const double param_sum = warp_sum<kLambRows>(begin, end, load, square);
+        MEZZO_UNROLL
+        for (unsigned int width = kWarpSize / 2; width > 0; width /= 2) {
+            update_sum += __shfl_down_sync(kFullMask, update_sum, width);
+        }
+        if (threadIdx.x % kWarpSize == 0) {
+            a.call.param_sums[entry.first_sum + block] = param_sum;
+            a.call.update_sums[entry.first_sum + block] = update_sum;
+        }
+    }
+}
+
+/// A thread block for each parameter.
+__global__ void __launch_bounds__(kSumThreads) lamb_step_size_kernel(const LambLaunch a) {
+    const LambCall &call = a.call;
+    if (call.inputs.is_skipped()) return;
+    const auto tensor = static_cast<int>(blockIdx.x);
+    const LambEntry &entry = a.params[tensor];
+    const int64_t blocks = reduction_blocks(a.params.elements(tensor));
+    const double params = sum_detail::sum_of_sums(call.param_sums + entry.first_sum, blocks);
+    const double updates = sum_detail::sum_of_sums(call.update_sums + entry.first_sum, blocks);
+    if (threadIdx.x != 0) return;
+    const double lr = call.desc.lr * call.inputs.lr_factor(*call.inputs.step);
+    call.step_sizes[entry.index] = LambRule::step_size(lr, params, updates, call.desc);
+}
+
+__device__ unsigned int lamb_arrivals = 0; // as arrivals in device/optimizer.cuh
+
+template <class Param>
+__global__ void __launch_bounds__(kListThreads, optimizer_detail::kBlocks<Param>)
+    lamb_update_kernel(const LambLaunch a) {
+    using T = Arithmetic<Param>;
+    constexpr int kWidth = kPackWidth<T>;
+    constexpr int kPacks = optimizer_detail::kPacks;
+    MEZZO_SHARED(LambRule::Coefficients<T>, shared);
+    const StepInputs &inputs = a.call.inputs;
+    if (inputs.is_skipped()) {
+        const bool counts = a.call.is_last && inputs.lr_step != nullptr;
+        if (counts && blockIdx.x == 0 && threadIdx.x == 0) count_one(inputs.lr_step);
+        return;
+    }
+    if (threadIdx.x == 0) shared = coefficients_of<T>(a.call);
+    __syncthreads();
+    if (threadIdx.x == 0 && a.call.is_last) optimizer_detail::arrive(inputs, &lamb_arrivals);
+    const LambRule::Coefficients<T> c = shared;
+    for (int64_t tile = blockIdx.x; tile < a.params.tiles(); tile += gridDim.x) {
+        const int tensor = a.params.tensor_of(tile);
+        const LambEntry &entry = a.params[tensor];
+        const int64_t first = (tile - a.params.first_tile(tensor)) * Share<T, kWidth, kPacks>::kTile;
+        const int64_t rest = a.params.elements(tensor) - first;
+        constexpr int64_t kTile = Share<T, kWidth, kPacks>::kTile;
+        const int size = static_cast<int>(rest < kTile ? rest : kTile);
+        auto *const params = reinterpret_cast<Param *>(entry.at.param) + first;
+        const auto *const ms = reinterpret_cast<const T *>(entry.at.states[0]) + first;
+        const auto *const vs = reinterpret_cast<const T *>(entry.at.states[1]) + first;
+        const bool packed = size == kTile && is_pack_aligned<kWidth>(params) && is_pack_aligned<kWidth>(ms) &&
+                            is_pack_aligned<kWidth>(vs) &&
+                            is_pack_aligned<kWidth>(reinterpret_cast<const Half *>(entry.at.copy));
+        Share<Param, kWidth, kPacks> param;
+        Share<T, kWidth, kPacks> m, v;
+        param.load(params, size, packed);
+        m.load(ms, size, packed);
+        v.load(vs, size, packed);
+        const auto step_size = static_cast<T>(a.call.step_sizes[entry.index]);
+        MEZZO_UNROLL
+        for (int i = 0; i < m.kElements; ++i) {
+            const T p = convert<T>(param[i]);
+            param[i] = convert<Param>(p - step_size * LambRule::update(p, m[i], v[i], c));
+        }
+        param.template store<false>(params, size, packed);
+        if constexpr (!is_half<Param>) {
+            const auto store_copy = [&](auto *to) {
+                using Copy = std::remove_pointer_t<decltype(to)>;
+                Share<Copy, kWidth, kPacks> copy;
+                MEZZO_UNROLL
+                for (int i = 0; i < copy.kElements; ++i) copy[i] = convert<Copy>(param[i]);
+                copy.template store<false>(to + first, size, packed);
+            };
+            if (entry.at.copy != nullptr && entry.at.copy_dtype == MEZZO_DTYPE_F16) {
+                store_copy(reinterpret_cast<Half *>(entry.at.copy));
+            } else if (entry.at.copy != nullptr) {
+                store_copy(reinterpret_cast<BFloat16 *>(entry.at.copy));
+            }
+        }
+    }
+}
+
+/// The three launches of a table, whose tiles are blocks of sums in the first and tiles of elements in the third.
+template <class Param, class Grad>
+void launch_table(const CudaDevice &cuda, const LambCall &call,
+                  const std::vector<std::pair<LambEntry, int64_t>> &params) {
+    LambLaunch by_blocks{};
+    LambLaunch by_tiles{};
+    by_blocks.call = by_tiles.call = call;
+    constexpr int64_t kTile = Share<Arithmetic<Param>, kPackWidth<Arithmetic<Param>>, optimizer_detail::kPacks>::kTile;
+    for (const auto &[entry, elements] : params) {
+        by_blocks.params.add(entry, elements, kReductionBlock);
+        by_tiles.params.add(entry, elements, kTile);
+    }
+    if (!params.empty()) {
+        launch(lamb_moments_kernel<Param, Grad>, by_blocks.params.grid(cuda, kSumBlocks), kSumThreads, 0, cuda.stream(),
+               by_blocks);
+        launch(lamb_step_size_kernel, dim3(static_cast<unsigned int>(params.size())), kSumThreads, 0, cuda.stream(),
+               by_blocks);
+    }
+    launch(lamb_update_kernel<Param>, by_tiles.params.grid(cuda, optimizer_detail::kBlocks<Param>), kListThreads, 0,
+           cuda.stream(), by_tiles);
+}
+
+void lamb_on_cuda(Device &device, const OptimizerStep<LambRule> &a) {
+    constexpr size_t kCapacity = table_capacity<LambEntry>(sizeof(LambCall));
+    const CudaDevice &cuda = cuda_device(device);
+    LambCall call{a.inputs, a.desc, nullptr, nullptr, nullptr, false};
+    for (const auto &group : a.groups) {
+        const LambLayout layout = LambLayout::of(group);
+        const int64_t room = layout.first_sums.back();
+        const size_t count = group.params.size();
+        const Scratch<double> scratch(device.memory(), 2 * room + static_cast<int64_t>(count));
+        call.param_sums = scratch.data();
+        call.update_sums = scratch.data() + room;
+        call.step_sizes = scratch.data() + 2 * room;
+        for (size_t first = 0; first < count; first += kCapacity) {
+            std::vector<std::pair<LambEntry, int64_t>> params;
+            for (size_t k = first; k < std::min(count, first + kCapacity); ++k) {
+                params.push_back(
+                    {{group.params[k], layout.first_sums[k], static_cast<int64_t>(k)}, group.params.elements(k)});
+            }
+            call.is_last = &group == &a.groups.back() && first + kCapacity >= count;
+            visit_group(group, [&](auto param, auto grad) {
+                launch_table<typename decltype(param)::type, typename decltype(grad)::type>(cuda, call, params);
+            });
+        }
+    }
+    if (a.groups.empty()) {
+        call.is_last = true;
+        launch_table<float, float>(cuda, call, {});
+    }
+}
+
+const Implementation<OptimizerStep<LambRule>> cuda_step(MEZZO_DEVICE_TYPE_CUDA, lamb_on_cuda);
+
+} // namespace
+} // namespace mezzo
