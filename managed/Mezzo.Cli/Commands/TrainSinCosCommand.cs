@@ -63,6 +63,9 @@ internal sealed class TrainSinCosCommand
     private readonly Option<double?> _warmup = Options.Value<double?>(
         "--warmup", "Part of the epochs during which the learning rate of a --schedule grows [default: 0]", "X", "a number from 0 up to but not 1", TryParseFraction, null);
 
+    private readonly Option<int?> _accumulate = Options.Whole(
+        "--accumulate", "Micro-batches that the gradients of an epoch are accumulated over", 1, MaxSamples, Defaults.Accumulate);
+
     private readonly Option<ulong> _seed = Options.Value<ulong>(
         "--seed", "Seed of the data and the initial parameters", "N", $"a whole number from 0 to {ulong.MaxValue}", TryParseSeed, Defaults.Seed);
 
@@ -100,7 +103,7 @@ internal sealed class TrainSinCosCommand
         {
             options._precision, options._fp16, options._bf16, options._epochs, options._samples, options._hidden,
             options._optimizer, options._learningRate, options._weightDecay, options._maxGradNorm, options._schedule, options._warmup,
-            options._seed, options._lossScale, options._scaler,
+            options._accumulate, options._seed, options._lossScale, options._scaler,
         };
         options._device.AddTo(command);
         command.Add(options._capture);
@@ -147,6 +150,7 @@ internal sealed class TrainSinCosCommand
             MaxGradNorm = parsed.GetValue(_maxGradNorm),
             Schedule = ScheduleChoice.All.Single(choice => choice.Name == parsed.GetValue(_schedule)),
             Warmup = parsed.GetValue(_warmup) ?? 0,
+            Accumulate = parsed.GetValue(_accumulate)!.Value,
             Seed = parsed.GetValue(_seed),
             LossScale = parsed.GetValue(_lossScale),
             Scaler = ScalerPolicy.Dynamic.FirstOrDefault(policy => policy.Name == parsed.GetValue(_scaler)),
@@ -156,6 +160,11 @@ internal sealed class TrainSinCosCommand
         if (parsed.GetValue(_warmup) is not null && options.Schedule == ScheduleChoice.All[0])
         {
             throw new CommandException("--warmup: got no --schedule, expected one whose learning rate it is to warm up");
+        }
+
+        if (options.Accumulate > options.Samples)
+        {
+            throw new CommandException($"--accumulate: got {options.Accumulate}, expected at most the number of --samples, {options.Samples}");
         }
 
         return options switch

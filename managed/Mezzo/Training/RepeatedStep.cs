@@ -10,6 +10,7 @@ internal sealed class RepeatedStep(StepFunction function) : IDisposable
     private const int MaxStarts = 3;
     private const int MaxTimesGivenUp = 3;
     private readonly Delegate _loss = function.Loss;
+    private readonly int _microBatches = function.MicroBatches;
     private readonly (DType DType, Device Device, long[] Shape)[] _kinds =
         [.. function.Inputs.Select(input => (input.DType, input.Device, input.Shape.ToArray()))];
 
@@ -42,7 +43,7 @@ internal sealed class RepeatedStep(StepFunction function) : IDisposable
 
     /// <summary>Whether a step is one of these.</summary>
     public bool Fits(StepFunction step) =>
-        _loss.Equals(step.Loss) && _kinds.Length == step.Inputs.Count && _kinds.Zip(step.Inputs).All(pair =>
+        _loss.Equals(step.Loss) && _microBatches == step.MicroBatches && _kinds.Length == step.Inputs.Count && _kinds.Zip(step.Inputs).All(pair =>
             pair.First.DType == pair.Second.DType && pair.First.Device == pair.Second.Device && pair.Second.Shape.SequenceEqual(pair.First.Shape));
 
     /// <summary>Copies a step's inputs to where the graph reads them.</summary>

@@ -32,6 +32,7 @@ public sealed partial class Trainer : IDisposable
         ArgumentNullException.ThrowIfNull(optimizer);
         _options = options ?? new TrainerOptions();
         ArgumentOutOfRangeException.ThrowIfNegative(_options.LogEvery, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfLessThan(_options.MicroBatches, 1, nameof(options));
         if (_options.ReadEvery is < 1 or > MaxReadEvery)
         {
             throw new ArgumentOutOfRangeException(nameof(options), _options.ReadEvery, $"ReadEvery must be from 1 to {MaxReadEvery}.");
@@ -98,6 +99,20 @@ public sealed partial class Trainer : IDisposable
         return Step(FunctionOf(loss, inputs));
     }
 
+    /// <summary>
+    /// Runs one step on several micro-batches: their gradients are accumulated, so that they are those of the mean of the
+    /// losses, at one loss scale, and the optimizer steps once. Inf or NaN in one of them skips the step of all.
+    /// </summary>
+    /// <param name="loss">As in <see cref="Step(Func{Tensor, Tensor, Tensor}, Tensor, Tensor)"/>, called for each.</param>
+    /// <param name="microBatches">Inputs and targets, at least one pair; where they differ in size, each loss counts alike.</param>
+    public StepResult Step(Func<Tensor, Tensor, Tensor> loss, IReadOnlyList<(Tensor Input, Tensor Target)> microBatches)
+    {
+        ArgumentNullException.ThrowIfNull(loss);
+        ArgumentNullException.ThrowIfNull(microBatches);
+        ArgumentOutOfRangeException.ThrowIfZero(microBatches.Count, nameof(microBatches));
+        return Step(Together([.. microBatches.Select(batch => FunctionOf(loss, batch.Input, batch.Target))]));
+    }
+
     /// <summary>Runs steps on the same loss function.</summary>
     /// <param name="loss">As in <see cref="Step(Func{Tensor})"/>.</param>
     /// <param name="steps">Number of steps.</param>
@@ -110,7 +125,7 @@ public sealed partial class Trainer : IDisposable
         return Run(Enumerable.Repeat(FunctionOf(loss), steps), progress, cancellationToken);
     }
 
-    /// <summary>Runs a step for each batch.</summary>
+    /// <summary>Runs a step for each batch, or for as many as <see cref="TrainerOptions.MicroBatches"/> says.</summary>
     /// <param name="loss">As in <see cref="Step(Func{Tensor, Tensor, Tensor}, Tensor, Tensor)"/>.</param>
     /// <param name="batches">Inputs and targets. What the enumeration makes is its maker's to free.</param>
     /// <param name="progress">Told of each step after it is done, on this thread.</param>
@@ -123,10 +138,10 @@ public sealed partial class Trainer : IDisposable
     {
         ArgumentNullException.ThrowIfNull(loss);
         ArgumentNullException.ThrowIfNull(batches);
-        return Run(batches.Select(batch => FunctionOf(loss, batch.Input, batch.Target)), progress, cancellationToken);
+        return Run(Accumulated(batches.Select(batch => FunctionOf(loss, batch.Input, batch.Target))), progress, cancellationToken);
     }
 
-    /// <summary>Runs a step for each batch.</summary>
+    /// <summary>Runs a step for each batch, or for as many as <see cref="TrainerOptions.MicroBatches"/> says.</summary>
     /// <param name="loss">As in <see cref="Step(Func{IReadOnlyList{Tensor}, Tensor}, IReadOnlyList{Tensor})"/>.</param>
     /// <param name="batches">Inputs. What the enumeration makes is its maker's to free.</param>
     /// <param name="progress">Told of each step after it is done, on this thread.</param>
@@ -139,7 +154,7 @@ public sealed partial class Trainer : IDisposable
     {
         ArgumentNullException.ThrowIfNull(loss);
         ArgumentNullException.ThrowIfNull(batches);
-        return Run(batches.Select(batch => FunctionOf(loss, batch)), progress, cancellationToken);
+        return Run(Accumulated(batches.Select(batch => FunctionOf(loss, batch))), progress, cancellationToken);
     }
 
     /// <summary>Frees the graphs. The optimizer and the scaler are their owner's.</summary>
@@ -168,6 +183,19 @@ public sealed partial class Trainer : IDisposable
 
         return new StepFunction(loss, inputs, static (function, inputs) => ((Func<IReadOnlyList<Tensor>, Tensor>)function)(inputs));
     }
+
+    /// <summary>One function that accumulates the gradients of several, which differ in their inputs alone.</summary>
+    private static StepFunction Together(IReadOnlyList<StepFunction> functions)
+    {
+        int inputs = functions[0].Inputs.Count;
+        return functions.All(function => function.Inputs.Count == inputs)
+            ? functions[0] with { Inputs = [.. functions.SelectMany(function => function.Inputs)], MicroBatches = functions.Count }
+            : throw new ArgumentException("The micro-batches of a step differ in their number of tensors.");
+    }
+
+    /// <summary>The steps of batches: the last one may have fewer than the others.</summary>
+    private IEnumerable<StepFunction> Accumulated(IEnumerable<StepFunction> batches) =>
+        _options.MicroBatches == 1 ? batches : batches.Chunk(_options.MicroBatches).Select(Together);
 
     private TrainingHistory Run(IEnumerable<StepFunction> functions, IProgress<StepResult>? progress, CancellationToken cancellationToken)
     {

@@ -36,6 +36,12 @@ public sealed class TrainerOptions
     /// </summary>
     public int? ReadEvery { get; init; }
 
+    /// <summary>
+    /// Number of batches whose gradients <c>Trainer.Run</c> accumulates for one step, at one loss scale: a step then does what
+    /// it would do with one batch of so many times the size, in the memory of one. The last step of a run may have fewer.
+    /// </summary>
+    public int MicroBatches { get; init; } = 1;
+
     /// <summary>Steps between two logged losses; 0 logs none.</summary>
     public int LogEvery { get; init; } = 20;
 }

@@ -5,10 +5,22 @@ namespace Mezzo;
 
 /// <summary>A loss function as the program gave it, and how to call it.</summary>
 /// <param name="Loss">The function; equal to another one when both are the same code on the same object.</param>
-/// <param name="Inputs">The declared inputs of this step.</param>
-/// <param name="Call">Calls the function with inputs.</param>
+/// <param name="Inputs">The declared inputs of this step, those of one micro-batch after the other.</param>
+/// <param name="Call">Calls the function with the inputs of a micro-batch.</param>
+/// <param name="MicroBatches">Number of micro-batches whose gradients are accumulated.</param>
 internal readonly record struct StepFunction(
-    Delegate Loss, IReadOnlyList<Tensor> Inputs, Func<Delegate, IReadOnlyList<Tensor>, Tensor?> Call);
+    Delegate Loss, IReadOnlyList<Tensor> Inputs, Func<Delegate, IReadOnlyList<Tensor>, Tensor?> Call, int MicroBatches = 1)
+{
+    /// <summary>Calls the function for a micro-batch.</summary>
+    /// <param name="inputs">Those of all micro-batches, or the graph's copies of them.</param>
+    /// <param name="index">Which one.</param>
+    public Tensor CallFor(IReadOnlyList<Tensor> inputs, int index)
+    {
+        int count = inputs.Count / MicroBatches;
+        return Call(Loss, MicroBatches == 1 ? inputs : [.. inputs.Skip(index * count).Take(count)])
+            ?? throw new InvalidOperationException("The loss function returned null, expected a scalar tensor.");
+    }
+}
 
 /// <summary>
 /// What a training step does on the device, from the forward pass to the update of the loss scale. Nothing is read
@@ -30,12 +42,19 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
     public IssuedScalerStep Issue(StepFunction function, IReadOnlyList<Tensor> inputs)
     {
         _report ??= new Report(optimizer.Device);
-        var loss = Forward(function, inputs);
-        scaler.Scale(loss).Backward();
+        for (int i = 0; i < function.MicroBatches; i++)
+        {
+            // What the forward pass of one has made is freed before that of the next.
+            using var scope = function.MicroBatches > 1 ? TensorScope.Begin() : null;
+            var loss = Forward(function, inputs, i);
+            scaler.Scale(loss).Backward();
+            _report.WriteLoss(loss, adds: i > 0);
+        }
+
         try
         {
             var step = scaler.IssueStep(optimizer);
-            _report.Write(loss, step);
+            _report.Write(step);
             scaler.IssueUpdate();
             _report.WriteCause(scaler.Cause);
             return step;
@@ -67,11 +86,12 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
 
     public void Dispose() => _report?.Dispose();
 
-    private Tensor Forward(StepFunction function, IReadOnlyList<Tensor> inputs)
+    /// <summary>The part of the loss that a micro-batch adds to the mean over all.</summary>
+    private Tensor Forward(StepFunction function, IReadOnlyList<Tensor> inputs, int index)
     {
         using var autocast = Autocast.Enable(precision);
-        return function.Call(function.Loss, inputs)
-            ?? throw new InvalidOperationException("The loss function returned null, expected a scalar tensor.");
+        var loss = function.CallFor(inputs, index);
+        return function.MicroBatches == 1 ? loss : loss * (1.0 / function.MicroBatches);
     }
 
     /// <summary>Loss, loss scale, whether Inf or NaN was found and why, and what the gradients held, in one f64 tensor.</summary>
@@ -100,9 +120,21 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
             _all.Fill(0);
         }
 
-        public void Write(Tensor loss, IssuedScalerStep step)
+        public void WriteLoss(Tensor loss, bool adds)
         {
-            Calls.CastForward(_loss.Handle, loss.Handle);
+            if (!adds)
+            {
+                Calls.CastForward(_loss.Handle, loss.Handle);
+                return;
+            }
+
+            using var wide = Tensor.AllocateOwned([], DType.Float64, _all.Device);
+            Calls.CastForward(wide.Handle, loss.Handle);
+            Calls.AddForward(_loss.Handle, _loss.Handle, wide.Handle);
+        }
+
+        public void Write(IssuedScalerStep step)
+        {
             Write(_scale, step.Scale);
             Write(_foundInf, step.FoundInf);
             Write(_norm, step.Norm);

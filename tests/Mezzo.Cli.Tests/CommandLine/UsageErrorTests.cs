@@ -32,6 +32,7 @@ public sealed class UsageErrorTests
     [TestCase("--scaler: got --precision fp32, which has no loss scale, expected bf16, fp16 or compare", "train", "sincos", "--precision", "fp32", "--scaler", "torch")]
     [TestCase("--scaler: got a static --loss-scale too, expected --loss-scale 0 (dynamic) or none", "train", "sincos", "--scaler", "torch", "--loss-scale", "8")]
     [TestCase("--precision: got bf16 and fp16, expected one of --precision, --fp16 and --bf16", "train", "sincos", "--precision", "bf16", "--fp16")]
+    [TestCase("--accumulate: got 9, expected at most the number of --samples, 8", "train", "sincos", "--samples", "8", "--accumulate", "9")]
     [TestCase("--warmup: got no --schedule, expected one whose learning rate it is to warm up", "train", "sincos", "--warmup", "0.1")]
     [TestCase("--warmup: got '1', expected a number from 0 up to but not 1", "train", "sincos", "--schedule", "linear", "--warmup", "1")]
     [TestCase("--max-grad-norm: got '0', expected a number above 0", "train", "sincos", "--max-grad-norm", "0")]
@@ -55,7 +56,7 @@ public sealed class UsageErrorTests
     {
         var outcome = CommandRunner.Run("train", "sincos", "--zzzzzzzz");
 
-        Assert.That(outcome.Error, Does.StartWith("--zzzzzzzz: unknown option, expected one of --allow-tf32, --bf16, --capture, --device, --epochs,"));
+        Assert.That(outcome.Error, Does.StartWith("--zzzzzzzz: unknown option, expected one of --accumulate, --allow-tf32, --bf16, --capture, --device, --epochs,"));
     }
 
     [Test]

@@ -112,6 +112,18 @@ public sealed class TrainSinCosCommandTests
         Assert.That(Property(Property(json, "runs")[0], "grad_norms").GetArrayLength(), Is.EqualTo(isClipped ? 5 : 0));
     }
 
+    [TestCase("2")]
+    [TestCase("3")]
+    public void Accumulated_LossesAreThoseOfTheWholeBatch(string parts)
+    {
+        var (outcome, json) = Train("--precision", "fp32", "--accumulate", parts);
+        var (_, whole) = Train("--precision", "fp32");
+
+        // Thirds of 64 samples are 21 and 22, whose losses count alike: a part of 1/64 each of the losses' differences.
+        Assert.That(outcome.Output, Does.Contain("micro-batches"));
+        Assert.That(Losses(json), Is.EqualTo(Losses(whole)).Within(parts == "2" ? 0.001 : 3).Percent);
+    }
+
     [TestCase("--fp16", "fp16")]
     [TestCase("--bf16", "bf16")]
     public void ShortPrecision_IsTheLongOne(string option, string precision)

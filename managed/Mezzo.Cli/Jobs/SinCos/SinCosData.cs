@@ -48,6 +48,18 @@ internal sealed class SinCosData
             device);
     }
 
+    /// <summary>x, sine and cosine in so many parts, which differ in size by one sample at most.</summary>
+    public IReadOnlyList<IReadOnlyList<Tensor>> Parts(int count)
+    {
+        long samples = X.Shape[0];
+        long Start(int part) => samples * part / count;
+        return
+        [
+            .. Enumerable.Range(0, count).Select(IReadOnlyList<Tensor> (part) =>
+                [.. new[] { X, Sin, Cos }.Select(column => column.Slice(Start(part), Start(part + 1) - Start(part)))]),
+        ];
+    }
+
     /// <summary>Evenly spaced numbers from -2π to 2π.</summary>
     public static double[] Spaced(int count)
     {

@@ -41,21 +41,34 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view)
         var (scaling, scaler) = Scaler(precision);
         using var optimizer = Optimizer(net);
         using var trainer = new Trainer(
-            optimizer, new TrainerOptions { Precision = precision, Scaler = scaler, Capture = options.Capture, ReadEvery = EpochsPerReading });
-
-        var history = trainer.Run(
-            () =>
+            optimizer,
+            new TrainerOptions
             {
-                var (sin, cos) = net.Forward(data.X);
-                return Losses.Mse(sin, data.Sin) + Losses.Mse(cos, data.Cos);
-            },
-            options.Epochs,
-            view.BeginRun(precision.ShortName(), options.Epochs),
-            cancellationToken);
+                Precision = precision,
+                Scaler = scaler,
+                Capture = options.Capture,
+                ReadEvery = EpochsPerReading,
+                MicroBatches = options.Accumulate,
+            });
+
+        var progress = view.BeginRun(precision.ShortName(), options.Epochs);
+        var history = options.Accumulate == 1
+            ? trainer.Run(() => Loss(net, data.X, data.Sin, data.Cos), options.Epochs, progress, cancellationToken)
+            : trainer.Run(
+                inputs => Loss(net, inputs[0], inputs[1], inputs[2]),
+                Enumerable.Repeat(data.Parts(options.Accumulate), options.Epochs).SelectMany(parts => parts),
+                progress,
+                cancellationToken);
 
         long peak = options.Device.Memory.PeakBytes;
         _points ??= new SinCosPoints(data.XValues, data.SinValues, data.CosValues);
         return new SinCosRun(precision, scaling, history.Steps, history.Elapsed, peak, trainer.CaptureStatus, Predict(net, precision));
+    }
+
+    private static Tensor Loss(SinCosNet net, Tensor x, Tensor sin, Tensor cos)
+    {
+        var (sinPrediction, cosPrediction) = net.Forward(x);
+        return Losses.Mse(sinPrediction, sin) + Losses.Mse(cosPrediction, cos);
     }
 
     private Optimizer Optimizer(SinCosNet net)

@@ -37,6 +37,9 @@ internal sealed record SinCosOptions
     /// <summary>Part of the epochs during which the learning rate grows.</summary>
     public double Warmup { get; init; }
 
+    /// <summary>Micro-batches that the gradients of an epoch are accumulated over.</summary>
+    public int Accumulate { get; init; } = 1;
+
     public ulong Seed { get; init; }
 
     public Device Device { get; init; }

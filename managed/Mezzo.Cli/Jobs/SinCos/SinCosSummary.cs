@@ -18,6 +18,7 @@ internal static class SinCosSummary
                 new Fact("optimizer", OptimizerText(options)),
                 new Fact("learning rate", LearningRateText(options)),
                 new Fact("data size", Format.Count(options.Samples)),
+                .. options.Accumulate > 1 ? [new Fact("micro-batches", Format.Count(options.Accumulate))] : Array.Empty<Fact>(),
             ],
             [.. runs.Select(run => run.Name)],
             [
