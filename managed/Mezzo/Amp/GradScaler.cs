@@ -146,11 +146,29 @@ public sealed class GradScaler
             Calls.Unscale(_state.LossNonFinite.Handle, [loss.Handle], default, new MezzoUnscaleDesc { CheckOnly = 1 });
         }
 
-        return loss.Scale(1, _state.Scale);
+        return loss.ScaleLoss(_state.Scale);
     }
 
     /// <summary>Multiplies several losses by the scale.</summary>
     public IReadOnlyList<Tensor> Scale(IEnumerable<Tensor> losses) => [.. losses.Select(Scale)];
+
+    /// <summary>
+    /// Scales a loss and differentiates it. What it returns says what may be done with the gradients, in the order in which
+    /// it may be done: a program that clips scaled gradients, unscales twice or steps on scaled gradients does not compile.
+    /// </summary>
+    /// <param name="loss">A scalar. Gradients of several losses, or of the micro-batches of one, add up: the last call's result is for all.</param>
+    /// <param name="optimizer">Whose parameters' gradients they are.</param>
+    /// <example><code>
+    /// ScaledGradients gradients = scaler.Backward(loss, optimizer);
+    /// ScalerStepResult result = gradients.Unscale().Clip(GradientClipping.ByNorm(1)).Step();
+    /// </code></example>
+    public ScaledGradients Backward(Tensor loss, Optimizer optimizer)
+    {
+        ArgumentNullException.ThrowIfNull(loss);
+        ArgumentNullException.ThrowIfNull(optimizer);
+        Scale(loss).Backward();
+        return new ScaledGradients(this, optimizer);
+    }
 
     /// <summary>Divides an optimizer's gradients by the scale, so that they can be clipped or looked at before <see cref="Step"/>.</summary>
     /// <exception cref="InvalidOperationException">Called twice between updates, after <see cref="Step"/>, or before <see cref="Scale(Tensor)"/>.</exception>
@@ -175,6 +193,11 @@ public sealed class GradScaler
         }
 
         state.Check.Unscale(optimizer.Parameters, scale);
+        foreach (var parameter in optimizer.Parameters)
+        {
+            parameter.IsGradScaled = false;
+        }
+
         (state.Stage, state.HasGradients) = (Stage.Unscaled, HasGradients(optimizer));
     }
 
@@ -190,6 +213,17 @@ public sealed class GradScaler
         var step = IssueStep(optimizer);
         var summary = step.Summary is null ? default : GradientFigures.Read(step.Norm?.Item(), step.Summary.ToArray<long>());
         return step.Result(step.Scale?.Item() ?? 1, step.FoundInf?.Item() ?? 0, MezzoScaleCause.None, summary);
+    }
+
+    /// <summary>Whether an optimizer's gradients have been unscaled, and no step was made since.</summary>
+    internal bool IsUnscaled(Optimizer optimizer) => _active.TryGetValue(optimizer, out var state) && state.Stage == Stage.Unscaled;
+
+    /// <summary>A step and the update that belongs to it.</summary>
+    internal ScalerStepResult StepAndUpdate(Optimizer optimizer)
+    {
+        var result = Step(optimizer);
+        Update();
+        return result;
     }
 
     /// <summary>The part of <see cref="Step"/> that runs on the device; nothing is read back.</summary>

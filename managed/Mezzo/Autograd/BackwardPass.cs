@@ -4,6 +4,15 @@ namespace Mezzo.Autograd;
 /// <summary>Runs the ops that led to a tensor backwards, in reverse order of their recording.</summary>
 internal static class BackwardPass
 {
+    [ThreadStatic]
+    private static bool _isScaled;
+
+    /// <summary>Whether the gradients of the running pass are multiplied by a loss scale.</summary>
+    public static bool IsScaled => _isScaled;
+
+    /// <summary>Says that from here on the gradients of the running pass are multiplied by a loss scale.</summary>
+    public static void MarkScaled() => _isScaled = true;
+
     /// <param name="root">Tensor to differentiate.</param>
     /// <param name="gradient">Gradient of the root, taken over.</param>
     /// <param name="retainGraph">Whether the saved tensors stay for another pass.</param>
@@ -16,6 +25,7 @@ internal static class BackwardPass
         }
 
         var operations = Reachable(root.Producer);
+        bool wasScaled = _isScaled;
         try
         {
             foreach (var operation in operations)
@@ -34,6 +44,8 @@ internal static class BackwardPass
         }
         finally
         {
+            _isScaled = wasScaled;
+
             // Empty already, unless an op threw.
             foreach (var operation in operations)
             {

@@ -93,8 +93,15 @@ public partial class Tensor
         BackwardPass.Run(this, seed, retainGraph);
     }
 
+    /// <summary>Whether the gradient of a leaf is multiplied by a loss scale.</summary>
+    internal bool IsGradScaled { get; set; }
+
     /// <summary>Frees the gradient of a leaf.</summary>
-    public void ClearGrad() => _leafGradient?.Clear();
+    public void ClearGrad()
+    {
+        _leafGradient?.Clear();
+        IsGradScaled = false;
+    }
 
     /// <summary>The same elements without their history: no gradient flows through the result.</summary>
     public Tensor Detach() => TensorScope.Adopt(ViewOwned(Shape));
@@ -132,6 +139,7 @@ public partial class Tensor
     private GradientSlot LeafGradient()
     {
         CaptureTrace.Current?.WriteGradient(this);
+        IsGradScaled |= BackwardPass.IsScaled;
         return LeafSlot;
     }
 }

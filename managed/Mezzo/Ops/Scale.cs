@@ -16,11 +16,14 @@ public partial class Tensor
     /// <param name="factor">Known on the host.</param>
     /// <param name="deviceFactor">A scalar of f32 or f64 through which no gradient flows, such as a loss scale.</param>
     public Tensor Scale(double factor, Tensor? deviceFactor = null) =>
-        Operation.Apply(new ScaleOperation(factor, deviceFactor), this);
+        Operation.Apply(new ScaleOperation(factor, deviceFactor, isLossScale: false), this);
+
+    /// <summary>The tensor times the loss scale: the gradients that come of it are known to be scaled.</summary>
+    internal Tensor ScaleLoss(Tensor lossScale) => Operation.Apply(new ScaleOperation(1, lossScale, isLossScale: true), this);
 }
 
 /// <summary>Product with a number. The gradient is the output's gradient times the same number.</summary>
-internal sealed class ScaleOperation(double factor, Tensor? deviceFactor) : Operation
+internal sealed class ScaleOperation(double factor, Tensor? deviceFactor, bool isLossScale) : Operation
 {
     private SavedTensor? _deviceFactor;
 
@@ -30,6 +33,7 @@ internal sealed class ScaleOperation(double factor, Tensor? deviceFactor) : Oper
     {
         trace.Mix(factor);
         trace.Mix(deviceFactor);
+        trace.Mix(isLossScale ? 1 : 0);
     }
 
     protected override Tensor Forward()
@@ -43,6 +47,11 @@ internal sealed class ScaleOperation(double factor, Tensor? deviceFactor) : Oper
 
     protected override void Backward(Tensor gradOutput)
     {
+        if (isLossScale)
+        {
+            BackwardPass.MarkScaled();
+        }
+
         var gradInput = Tensor.AllocateOwned(gradOutput.Shape, gradOutput.DType, gradOutput.Device);
         Calls.ScaleForward(gradInput.Handle, gradOutput.Handle, factor, _deviceFactor?.Value.Handle ?? default);
         AddGradient(0, gradInput);

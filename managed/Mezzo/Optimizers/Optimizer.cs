@@ -110,8 +110,15 @@ public abstract class Optimizer : IDisposable
     private bool NeedsNorms => GradNorm is not null || Clips(ClippingScope.Group) || Clips(ClippingScope.Parameter);
 
     /// <summary>Applies the gradients. Parameters without one are left alone.</summary>
+    /// <exception cref="InvalidOperationException">A gradient is still multiplied by a <see cref="GradScaler"/>'s loss scale.</exception>
     public void Step()
     {
+        if (Array.Find(_parameters, parameter => parameter.IsGradScaled) is { } scaled)
+        {
+            throw new InvalidOperationException(
+                $"The gradient of {scaled.Name} is multiplied by the loss scale, which Step() knows nothing of: call the GradScaler's Step, or its Unscale before.");
+        }
+
         if (NeedsNorms)
         {
             _ownFoundInf ??= Tensor.AllocateOwned([], DType.Float32, Device);
@@ -164,6 +171,29 @@ public abstract class Optimizer : IDisposable
             GradNorm = GradNorm?.Handle ?? default,
             GradSummary = summary?.Handle ?? default,
         });
+    }
+
+    /// <summary>Clips in another way than the options say until what is returned is disposed of; null for as they say.</summary>
+    internal IDisposable ClipOnce(GradientClipping? clipping)
+    {
+        foreach (var group in Groups)
+        {
+            group.ClipOnce(clipping);
+        }
+
+        return new ClippingRestored(this);
+    }
+
+    /// <summary>Measures and reads the norm of all gradients as they are.</summary>
+    internal double ReadGradNorm()
+    {
+        _ownFoundInf ??= Tensor.AllocateOwned([], DType.Float32, Device);
+        Calls.Unscale(
+            _ownFoundInf.Handle,
+            Array.ConvertAll(WithGradient(), parameter => parameter.Grad!.Handle),
+            default,
+            new MezzoUnscaleDesc { CheckOnly = 1, GradNorm = _gradNorm.Handle });
+        return _gradNorm.Item();
     }
 
     /// <summary>Whether <see cref="Measure"/> reads the gradient of a parameter, also where no Inf or NaN was found.</summary>
@@ -223,5 +253,16 @@ public abstract class Optimizer : IDisposable
         _ownFoundInf?.Dispose();
     }
 
-    private bool Clips(ClippingScope norm) => Groups.Any(group => group.Options.Clipping is { MaxNorm: > 0 } clipping && clipping.Scope == norm);
+    private bool Clips(ClippingScope norm) => Groups.Any(group => group.Clipping is { MaxNorm: > 0 } clipping && clipping.Scope == norm);
+
+    private sealed class ClippingRestored(Optimizer optimizer) : IDisposable
+    {
+        public void Dispose()
+        {
+            foreach (var group in optimizer.Groups)
+            {
+                group.ClipOnce(null);
+            }
+        }
+    }
 }

@@ -19,8 +19,10 @@ public sealed class ParameterGroup
     private readonly LearningRates _rates;
     private readonly Tensor _step;
     private readonly Tensor _allSteps;
-    private readonly Tensor? _norms;
+    private Tensor? _norm;
+    private Tensor? _norms;
     private Tensor? _presentNorms;
+    private GradientClipping? _clippingOnce;
     private double _learningRate;
     private ScheduleSteps _scheduleSteps;
 
@@ -31,12 +33,7 @@ public sealed class ParameterGroup
         _rates = new LearningRates(device);
         _step = Counter();
         _allSteps = Counter();
-        _norms = options.Clipping switch
-        {
-            { MaxNorm: > 0, Scope: ClippingScope.Group } => Tensor.AllocateOwned([], DType.Float64, device),
-            { MaxNorm: > 0, Scope: ClippingScope.Parameter } => Tensor.AllocateOwned([parameters.Count], DType.Float64, device),
-            _ => null,
-        };
+        MakeRoomForNorms();
 
         Tensor Counter()
         {
@@ -94,8 +91,11 @@ public sealed class ParameterGroup
     /// <summary>Learning rate of the next step, after the schedule. Waits for the work that counts the steps.</summary>
     public double NextLearningRate => LearningRate * (Schedule?.Factor(Read(ScheduleCounter)) ?? 1);
 
+    /// <summary>How the coming step clips.</summary>
+    internal GradientClipping? Clipping => _clippingOnce ?? Options.Clipping;
+
     /// <summary>Whether norms are measured for the group alone.</summary>
-    internal bool HasNorms => _norms is not null;
+    internal bool HasNorms => Clipping is { MaxNorm: > 0, Scope: not ClippingScope.All };
 
     private bool CountsAll => ScheduleSteps == ScheduleSteps.All;
 
@@ -107,8 +107,16 @@ public sealed class ParameterGroup
         _rates.Free();
         _step.Dispose();
         _allSteps.Dispose();
+        _norm?.Dispose();
         _norms?.Dispose();
         _presentNorms?.Dispose();
+    }
+
+    /// <summary>Clips in another way than the options say; null for as they say.</summary>
+    internal void ClipOnce(GradientClipping? clipping)
+    {
+        _clippingOnce = clipping;
+        MakeRoomForNorms();
     }
 
     /// <summary>Makes the learning rate of the coming step ready, and that of each launch of one that is being captured.</summary>
@@ -151,27 +159,39 @@ public sealed class ParameterGroup
         LrStep = CountsAll ? _allSteps.Handle : default,
         GradScale = gradScale,
         FoundInf = foundInf,
-        GradNorm = Options.Clipping is { MaxNorm: > 0 } ? (NormsOf(present) ?? normOfAll).Handle : default,
-        MaxGradNorm = Options.Clipping?.MaxNorm ?? 0,
-        MaxGradValue = Options.Clipping?.MaxValue ?? 0,
+        GradNorm = Clipping is { MaxNorm: > 0 } ? (NormsOf(present) ?? normOfAll).Handle : default,
+        MaxGradNorm = Clipping?.MaxNorm ?? 0,
+        MaxGradValue = Clipping?.MaxValue ?? 0,
     };
 
     private static long Read(Tensor counter) => counter.ToArray<long>()[0];
 
     private void Prepare(Tensor counter, int steps) => _rates.Prepare(LearningRate, Schedule, counter, steps);
 
+    private void MakeRoomForNorms()
+    {
+        if (HasNorms && Clipping!.Scope == ClippingScope.Group)
+        {
+            _norm ??= Tensor.AllocateOwned([], DType.Float64, Parameters[0].Device);
+        }
+        else if (HasNorms)
+        {
+            _norms ??= Tensor.AllocateOwned([Parameters.Count], DType.Float64, Parameters[0].Device);
+        }
+    }
+
     /// <summary>Where the norms of so many gradients are, one of them all or one of each; null where the group has none of its own.</summary>
     private Tensor? NormsOf(int present)
     {
-        if (_norms is not { Rank: 1 })
+        if (!HasNorms || Clipping!.Scope == ClippingScope.Group)
         {
-            return _norms;
+            return HasNorms ? _norm : null;
         }
 
         if (_presentNorms is null || _presentNorms.Shape[0] != present)
         {
             _presentNorms?.Dispose();
-            _presentNorms = _norms.ViewOwned([present]);
+            _presentNorms = _norms!.ViewOwned([present]);
         }
 
         return _presentNorms;
