@@ -109,7 +109,12 @@ verb_bench() {
             build_all python3
             exec /usr/bin/python3 benchmarks/sincos/quality.py "$@"
             ;;
-        *) fail_usage "bench takes the name of a benchmark: sincos or quality, got: ${1:-nothing}" ;;
+        amp)
+            shift
+            build_all python3-torch python3-numpy libopenblas0-pthread
+            exec /usr/bin/python3 benchmarks/amp/bench.py "$@"
+            ;;
+        *) fail_usage "bench takes the name of a benchmark: sincos, quality or amp, got: ${1:-nothing}" ;;
     esac
 }
 

@@ -4,7 +4,7 @@ import ctypes
 import statistics
 import time
 
-F32, F64, F16, BF16, I64 = 1, 2, 3, 4, 5
+F32, F64, F16, BF16, I64, I32 = 1, 2, 3, 4, 5, 6
 DTYPES = {"f32": F32, "f16": F16, "bf16": BF16}
 NONE, RELU = 0, 1
 ACCUMULATE_INPUT = 1
@@ -55,7 +55,7 @@ class Library:
         handle = Handle()
         self.call("mezzo_tensor_create", ctypes.byref(handle), Device(0, 0), dtype,
                   (ctypes.c_int64 * len(shape))(*shape), len(shape))
-        if dtype == I64:
+        if dtype in (I64, I32):
             self.call("mezzo_fill", handle, ctypes.c_double(0))
         else:
             self._stream += 1

@@ -23,16 +23,18 @@ namespace {
 template <class T>
 MEZZO_ALWAYS_INLINE inline GradCounts count_block(const T *data, int64_t begin, int64_t end) {
     using Bits = BitsOf<T>;
+    static_assert(kReductionBlock <= std::numeric_limits<uint16_t>::max(), "Bits count the elements of a block");
     Bits largest = 0;
-    int64_t zeros = 0;
+    Bits zeros = 0;
 #pragma GCC ivdep
     for (int64_t i = begin; i < end; ++i) {
         const Bits magnitude = magnitude_of(data[i]);
         largest = magnitude > largest ? magnitude : largest;
-        zeros += magnitude == 0 ? 1 : 0;
+        const auto less_one = static_cast<Bits>(magnitude - 1); // whose first bit is set for 0 alone; vectorises
+        zeros = static_cast<Bits>(zeros + (less_one >> (std::numeric_limits<Bits>::digits - 1)));
     }
     GradCounts counts;
-    counts.zeros = zeros;
+    counts.zeros = static_cast<int64_t>(zeros);
     if (largest >= kExponentMask<T>) {
         largest = 0;
         for (int64_t i = begin; i < end; ++i) {
