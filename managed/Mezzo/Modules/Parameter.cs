@@ -11,6 +11,7 @@ public sealed class Parameter : Tensor
 {
     private readonly Dictionary<DType, LowPrecision> _copies = [];
     private LowPrecision? _latest;
+    private LowPrecision? _steppedCopy; // that the latest step wrote
     private string? _name;
 
     /// <summary>
@@ -78,6 +79,17 @@ public sealed class Parameter : Tensor
         CaptureTrace.Current?.OnLaunch(() => CountStep(written));
     }
 
+    /// <summary>Takes back what the latest <see cref="MarkStepped"/> noted, once it is known that the optimizer wrote nothing.</summary>
+    internal void UnmarkStepped()
+    {
+        UncountChange();
+        if (_steppedCopy is { } copy)
+        {
+            copy.Tensor.UncountChange();
+            copy.MarkCurrent(Version);
+        }
+    }
+
     /// <inheritdoc/>
     private protected override void FreeAttached()
     {
@@ -95,12 +107,9 @@ public sealed class Parameter : Tensor
 
     private void CountStep(LowPrecision? written)
     {
-        bool wasCurrent = written?.OfVersion == Version;
+        _steppedCopy = written?.OfVersion == Version ? written : null;
         CountChange();
-        if (wasCurrent)
-        {
-            written!.MarkWritten(Version);
-        }
+        _steppedCopy?.MarkWritten(Version);
     }
 
     /// <summary>A copy, and the version of the parameter that it is a copy of.</summary>
@@ -115,6 +124,8 @@ public sealed class Parameter : Tensor
             Tensor.CountChange();
             OfVersion = version;
         }
+
+        public void MarkCurrent(int version) => OfVersion = version;
 
         public void Forget() => OfVersion = -1;
     }

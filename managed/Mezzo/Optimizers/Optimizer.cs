@@ -199,6 +199,9 @@ public abstract class Optimizer : IDisposable
     /// <summary>Whether <see cref="Measure"/> reads the gradient of a parameter, also where no Inf or NaN was found.</summary>
     internal bool IsMeasured(Parameter parameter) => GradNorm is not null || Groups.Any(group => group.HasNorms && group.Parameters.Contains(parameter));
 
+    /// <summary>Takes back what the host noted of the latest step, once it is known to have been skipped.</summary>
+    internal void UnmarkSkippedStep() => Array.ForEach(WithGradient(), parameter => parameter.UnmarkStepped());
+
     /// <summary>The parameters that have a gradient.</summary>
     internal Parameter[] WithGradient() => WithGradient(_parameters);
 

@@ -188,6 +188,9 @@ public partial class Tensor : IDisposable
     /// <summary>Tells autograd that the elements were changed in place, once.</summary>
     internal void CountChange() => _version.Value++;
 
+    /// <summary>Takes the latest <see cref="CountChange"/> back, before anything has been saved since.</summary>
+    internal void UncountChange() => _version.Value--;
+
     /// <summary>Allocates a tensor of undefined elements that no scope owns: a parameter, a gradient, a state.</summary>
     internal static Tensor AllocateOwned(ReadOnlySpan<long> shape, DType dtype, Device device) =>
         new(AllocateHandle(shape, dtype, device), shape.ToArray(), dtype, device);

@@ -11,4 +11,7 @@ public readonly record struct StepResult(long Step, StepOutcome Outcome, SkipRea
 {
     /// <inheritdoc cref="ScalerStepResult.Gradients"/>
     public GradientSummary? Gradients { get; init; }
+
+    /// <summary>How often the step was tried again at a lower scale (<see cref="TrainerOptions.RetriesOnOverflow"/>).</summary>
+    public int Retries { get; init; }
 }

@@ -20,6 +20,7 @@ internal sealed partial class StepRunner : IDisposable
 
     private readonly TrainingStep _step;
     private readonly ILogger _logger;
+    private readonly int _maxRetries;
     private readonly bool _captures;
     private readonly HashSet<Tensor> _cleared;
     private readonly List<RepeatedStep> _kept = [];
@@ -27,10 +28,11 @@ internal sealed partial class StepRunner : IDisposable
     private long _number;
     private int _unknownInARow;
     private bool _toldOfUnknown;
+    private int _retries; // of the step in progress
 
-    public StepRunner(TrainingStep step, CaptureMode mode, ILogger logger)
+    public StepRunner(TrainingStep step, CaptureMode mode, int maxRetries, ILogger logger)
     {
-        (_step, _logger) = (step, logger);
+        (_step, _maxRetries, _logger) = (step, maxRetries, logger);
         _captures = mode switch
         {
             CaptureMode.Auto => step.Optimizer.Device.Type == DeviceType.Cuda,
@@ -72,8 +74,9 @@ internal sealed partial class StepRunner : IDisposable
         }
 
         ReadPending();
+        _retries = 0;
         var (step, loss) = RunNow(function);
-        report(Result(_number++, step, loss));
+        report(Result(_number++, step, loss) with { Retries = _retries });
     }
 
     /// <summary>Waits for all steps launched so far, and reports those that nobody has waited for.</summary>
@@ -171,7 +174,23 @@ internal sealed partial class StepRunner : IDisposable
     {
         using var scope = TensorScope.Begin();
         _step.Optimizer.ZeroGrad();
-        return _step.Issue(function, function.Inputs);
+        var issued = _step.Issue(function, function.Inputs, out var redo, keepsGraph: _maxRetries > 0);
+        while (IsToBeRetried(issued))
+        {
+            _step.Optimizer.UnmarkSkippedStep(); // else the graph's saved parameters would count as changed
+            _step.Optimizer.ZeroGrad();
+            issued = redo();
+        }
+
+        return issued;
+    }
+
+    /// <summary>Waits for a step where it may be tried again, and counts the try.</summary>
+    private bool IsToBeRetried(IssuedScalerStep issued)
+    {
+        bool retries = _retries < _maxRetries && _step.Scaler.Policy.IsDynamic && _step.Read(issued).Step.Reason == SkipReason.NonFiniteGradients;
+        _retries += retries ? 1 : 0;
+        return retries;
     }
 
     private (ScalerStepResult Step, double Loss) RunOpByOp(StepFunction function) => RunOpByOp(function, out _);
@@ -247,7 +266,7 @@ internal sealed partial class StepRunner : IDisposable
             var inputs = repeated.Stage(function.Inputs);
             IssuedScalerStep issued = default;
             using var scope = TensorScope.Begin();
-            var graph = Graph.Capture(() => issued = _step.Issue(function, inputs), _step.Optimizer.Device);
+            var graph = Graph.Capture(() => issued = _step.Issue(function, inputs, out _), _step.Optimizer.Device);
             repeated.Take(graph, issued, _step.Optimizer.Parameters);
             LogCaptured(_logger, _number, graph.Ops, graph.MemoryBytes);
         }
@@ -281,6 +300,11 @@ internal sealed partial class StepRunner : IDisposable
     private (ScalerStepResult Step, double Loss) Launch(RepeatedStep repeated)
     {
         repeated.Launch();
+        while (IsToBeRetried(repeated.Issued))
+        {
+            repeated.Launch();
+        }
+
         var result = _step.Read(repeated.Issued);
         Status = repeated.Status;
         if (repeated.IsRefused)

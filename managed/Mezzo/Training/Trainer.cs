@@ -33,6 +33,7 @@ public sealed partial class Trainer : IDisposable
         _options = options ?? new TrainerOptions();
         ArgumentOutOfRangeException.ThrowIfNegative(_options.LogEvery, nameof(options));
         ArgumentOutOfRangeException.ThrowIfLessThan(_options.MicroBatches, 1, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfNegative(_options.RetriesOnOverflow, nameof(options));
         if (_options.ReadEvery is < 1 or > MaxReadEvery)
         {
             throw new ArgumentOutOfRangeException(nameof(options), _options.ReadEvery, $"ReadEvery must be from 1 to {MaxReadEvery}.");
@@ -41,7 +42,7 @@ public sealed partial class Trainer : IDisposable
         Scaler = _options.Scaler
             ?? (_options.Precision == Precision.Float16 ? new GradScaler(device: optimizer.Device) : new GradScaler(ScalerPolicy.Static(1), optimizer.Device));
         _training = new TrainingStep(optimizer, Scaler, _options.Precision);
-        _runner = new StepRunner(_training, _options.Capture, _options.Logger);
+        _runner = new StepRunner(_training, _options.Capture, _options.RetriesOnOverflow, _options.Logger);
     }
 
     /// <summary>The loss scaler in use.</summary>
@@ -200,7 +201,7 @@ public sealed partial class Trainer : IDisposable
     private TrainingHistory Run(IEnumerable<StepFunction> functions, IProgress<StepResult>? progress, CancellationToken cancellationToken)
     {
         var results = new List<StepResult>();
-        int readEvery = _options.ReadEvery ?? (progress is null ? DefaultReadEvery : 1);
+        int readEvery = _options.RetriesOnOverflow > 0 ? 1 : _options.ReadEvery ?? (progress is null ? DefaultReadEvery : 1);
         bool cancelled = false;
         long start = Stopwatch.GetTimestamp();
         try

@@ -38,23 +38,52 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
     public object Settings => (optimizer.Settings, scaler.Policy, Autocast.Current, NoGrad.IsRecording, Runtime.AllowTf32);
 
     /// <summary>Issues the step to the device. The gradients must have been cleared.</summary>
+    /// <param name="function">The loss function.</param>
+    /// <param name="inputs">Those of all micro-batches, or the graph's copies of them.</param>
+    /// <param name="redo">Issues the step again, on cleared gradients: its backward pass, or all of one with several micro-batches.</param>
+    /// <param name="keepsGraph">Whether <paramref name="redo"/> will be called.</param>
     /// <returns>Which figures <see cref="Read"/> will find.</returns>
-    public IssuedScalerStep Issue(StepFunction function, IReadOnlyList<Tensor> inputs)
+    public IssuedScalerStep Issue(StepFunction function, IReadOnlyList<Tensor> inputs, out Func<IssuedScalerStep> redo, bool keepsGraph = false)
     {
         _report ??= new Report(optimizer.Device);
+        if (function.MicroBatches == 1)
+        {
+            var loss = Forward(function, inputs, 0);
+            redo = () => Finish(loss, retainGraph: true);
+            return Finish(loss, keepsGraph);
+        }
+
+        redo = () => Accumulate(function, inputs);
+        return redo();
+    }
+
+    private IssuedScalerStep Accumulate(StepFunction function, IReadOnlyList<Tensor> inputs)
+    {
         for (int i = 0; i < function.MicroBatches; i++)
         {
             // What the forward pass of one has made is freed before that of the next.
-            using var scope = function.MicroBatches > 1 ? TensorScope.Begin() : null;
+            using var scope = TensorScope.Begin();
             var loss = Forward(function, inputs, i);
             scaler.Scale(loss).Backward();
-            _report.WriteLoss(loss, adds: i > 0);
+            _report!.WriteLoss(loss, adds: i > 0);
         }
 
+        return StepAndUpdate();
+    }
+
+    private IssuedScalerStep Finish(Tensor loss, bool retainGraph)
+    {
+        scaler.Scale(loss).Backward(retainGraph: retainGraph);
+        _report!.WriteLoss(loss, adds: false);
+        return StepAndUpdate();
+    }
+
+    private IssuedScalerStep StepAndUpdate()
+    {
         try
         {
             var step = scaler.IssueStep(optimizer);
-            _report.Write(step);
+            _report!.Write(step);
             scaler.IssueUpdate();
             _report.WriteCause(scaler.Cause);
             return step;
