@@ -35,6 +35,18 @@ class UnscaleDesc(ctypes.Structure):
                 ("grad_stats", native.Handle), ("grad_summary", native.Handle)]
 
 
+class AdamDesc(ctypes.Structure):
+    _fields_ = [("struct_size", ctypes.c_uint32), ("reserved", ctypes.c_uint32), ("lr", ctypes.c_double),
+                ("beta1", ctypes.c_double), ("beta2", ctypes.c_double), ("eps", ctypes.c_double),
+                ("weight_decay", ctypes.c_double), ("decay", ctypes.c_int32), ("bias_correction", ctypes.c_int32),
+                ("eps_inside_sqrt", ctypes.c_int32), ("reserved2", ctypes.c_uint32)]
+
+
+DECAY_OF_PARAMETER = 1
+ADAMW = AdamDesc(struct_size=ctypes.sizeof(AdamDesc), lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.01,
+                 decay=DECAY_OF_PARAMETER)
+
+
 class Step:
     """A scaled step of AdamW on f32 parameters: its parts, and all of it."""
 
@@ -72,7 +84,7 @@ class Step:
         self._inputs.max_grad_norm = max_norm
         self._inputs.grad_norm = self._norm if max_norm > 0 else native.NULL
         self._library.call("mezzo_adam_step", self._params, self._exp_avgs, self._exp_avg_sqs, None, self._grads,
-                           self._count, ctypes.byref(self._inputs), None)
+                           self._count, ctypes.byref(self._inputs), ctypes.byref(ADAMW))
 
     def update(self):
         self._library.call("mezzo_scale_update", self._scale, self._tracker, native.NULL, native.NULL, self._loss_found,
@@ -134,7 +146,7 @@ def measure_large(library, repeats):
 
 
 def measure_scaler(library, settings):
-    """Milliseconds of a scaler's part of a step of the study, and of the step in bf16 with a dynamic scale."""
+    """Milliseconds of a scaler's part of a step of the study, and of an epoch of it in bf16."""
     step = Step(library, SINCOS_SHAPES)
     alone = []
     for _ in range(2000):

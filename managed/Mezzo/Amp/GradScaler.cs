@@ -21,6 +21,7 @@ public sealed class GradScaler
     private readonly Dictionary<Optimizer, OptimizerState> _active = []; // unscaled or stepped since the last update
     private readonly Device _device;
     private ScaleState _initial;
+    private long _iteration;
     private DeviceState? _state;
 
     /// <summary>Creates a scaler with PyTorch's rules.</summary>
@@ -167,7 +168,7 @@ public sealed class GradScaler
         ArgumentNullException.ThrowIfNull(loss);
         ArgumentNullException.ThrowIfNull(optimizer);
         Scale(loss).Backward();
-        return new ScaledGradients(this, optimizer);
+        return new ScaledGradients(this, optimizer, _iteration);
     }
 
     /// <summary>Divides an optimizer's gradients by the scale, so that they can be clipped or looked at before <see cref="Step"/>.</summary>
@@ -206,7 +207,10 @@ public sealed class GradScaler
     /// division happens inside the optimizer's pass: <see cref="Tensor.Grad"/> stays scaled, unlike in PyTorch,
     /// unless <see cref="Unscale"/> was called before.
     /// </summary>
-    /// <returns>What happened. An optimizer without gradients is left alone, which is not an error.</returns>
+    /// <returns>
+    /// What happened. An optimizer without gradients is left alone, which is not an error. Whether a lower scale may cure what
+    /// was found, <see cref="Update"/> alone finds out.
+    /// </returns>
     /// <exception cref="InvalidOperationException">Called twice between updates, or before <see cref="Scale(Tensor)"/>.</exception>
     public ScalerStepResult Step(Optimizer optimizer)
     {
@@ -218,12 +222,25 @@ public sealed class GradScaler
     /// <summary>Whether an optimizer's gradients have been unscaled, and no step was made since.</summary>
     internal bool IsUnscaled(Optimizer optimizer) => _active.TryGetValue(optimizer, out var state) && state.Stage == Stage.Unscaled;
 
+    /// <summary>Refuses gradients of an iteration that is over.</summary>
+    internal void ExpectIteration(long iteration)
+    {
+        if (iteration != _iteration)
+        {
+            throw new InvalidOperationException(
+                "These gradients belong to an iteration that is over: they, or those of another optimizer, were applied and the scale was updated. "
+                    + "Several optimizers are stepped by the scaler's Step, and then by one Update.");
+        }
+    }
+
     /// <summary>A step and the update that belongs to it.</summary>
     internal ScalerStepResult StepAndUpdate(Optimizer optimizer)
     {
         var result = Step(optimizer);
         Update();
-        return result;
+        _iteration += IsEnabled ? 0 : 1; // which is the update's to count
+        bool isNaN = result.Reason == SkipReason.NonFiniteGradients && Policy.IsDynamic && _state!.ReadCause() == MezzoScaleCause.NotANumber;
+        return isNaN ? result with { Reason = SkipReason.NotANumber } : result;
     }
 
     /// <summary>The part of <see cref="Step"/> that runs on the device; nothing is read back.</summary>
@@ -234,7 +251,7 @@ public sealed class GradScaler
         if (!IsEnabled)
         {
             optimizer.Step();
-            return new IssuedScalerStep(hasGradients, null, null, null, null, []);
+            return new IssuedScalerStep(hasGradients, null, null, null, null, [], false);
         }
 
         var scale = RequireScale(nameof(Step));
@@ -242,6 +259,11 @@ public sealed class GradScaler
         if (state.Stage == Stage.Stepped)
         {
             throw new InvalidOperationException("step() has already been called since the last update().");
+        }
+
+        if (state.Stage == Stage.Unscaled && optimizer.Parameters.FirstOrDefault(parameter => parameter.IsGradScaled) is { } mixed)
+        {
+            throw new InvalidOperationException($"A scaled loss was differentiated after unscale_(): the gradient of {mixed.Name} is a sum of scaled and unscaled ones.");
         }
 
         bool stillScaled = state.Stage == Stage.Ready;
@@ -256,7 +278,7 @@ public sealed class GradScaler
         optimizer.Measure(gradScale, foundInf, state.Summary);
         optimizer.Step(gradScale, foundInf.Handle);
         state.Stage = Stage.Stepped;
-        return new IssuedScalerStep(hasGradients, scale, foundInf, optimizer.GradNorm, state.Summary, optimizer.WithGradient());
+        return new IssuedScalerStep(hasGradients, scale, foundInf, optimizer.GradNorm, state.Summary, optimizer.WithGradient(), Policy.ThrowsAtMinScale);
     }
 
     /// <summary>Updates the scale after the optimizers have stepped, and makes ready for the next iteration.</summary>
@@ -288,7 +310,6 @@ public sealed class GradScaler
         if (newScale is { } given)
         {
             scale.Fill(ScalerPolicy.RequirePositive(given, nameof(newScale)));
-            _state!.LossNonFinite.Fill(0);
         }
         else if (IsReady)
         {
@@ -299,6 +320,10 @@ public sealed class GradScaler
         if (followsRules)
         {
             _state!.Update(stepped, Policy);
+        }
+        else
+        {
+            _state!.LossNonFinite.Fill(0);
         }
 
         BeginIteration();
@@ -318,6 +343,7 @@ public sealed class GradScaler
 
     private void BeginIteration()
     {
+        _iteration++;
         foreach (var (_, state) in _known)
         {
             state.Check.Close();
@@ -500,15 +526,16 @@ public sealed class GradScaler
 /// <param name="Norm">f64 scalar, the norm of all gradients; null where nobody measures it.</param>
 /// <param name="Summary">i64 [5], what the gradients held; null where nobody looks.</param>
 /// <param name="Parameters">The parameters with gradients, in the order that the summary counts them in.</param>
+/// <param name="ThrowsAtMinScale">Whether an overflow at the smallest scale is an error.</param>
 internal readonly record struct IssuedScalerStep(
-    bool HasGradients, Tensor? Scale, Tensor? FoundInf, Tensor? Norm, Tensor? Summary, IReadOnlyList<Parameter> Parameters)
+    bool HasGradients, Tensor? Scale, Tensor? FoundInf, Tensor? Norm, Tensor? Summary, IReadOnlyList<Parameter> Parameters, bool ThrowsAtMinScale)
 {
     /// <summary>What happened, from the numbers read back.</summary>
     public ScalerStepResult Result(double scale, double foundInf, MezzoScaleCause cause, GradientFigures figures)
     {
         var reason = !HasGradients ? SkipReason.NoGradients
             : foundInf == 0 ? SkipReason.None
-            : cause == MezzoScaleCause.AtMinimum ? SkipReason.ScaleAtMinimum
+            : cause == MezzoScaleCause.AtMinimum && ThrowsAtMinScale ? SkipReason.ScaleAtMinimum
             : cause == MezzoScaleCause.NotANumber ? SkipReason.NotANumber
             : SkipReason.NonFiniteGradients;
         var gradients = foundInf != 0 || Norm is not null ? figures.Describe(Norm is not null, Parameters) : (GradientSummary?)null;

@@ -3,7 +3,7 @@ using Mezzo.Native;
 
 namespace Mezzo;
 
-/// <summary>What the gradients of a step held, before they were divided by the loss scale.</summary>
+/// <summary>What the gradients of a step held when it was made: multiplied by the loss scale, unless they had been unscaled before.</summary>
 /// <param name="Norm">L2 norm of all gradients divided by the scale; null where nobody measures it (<see cref="Optimizer.MeasuresGradients"/>).</param>
 /// <param name="Infs">Number of infinite elements.</param>
 /// <param name="NaNs">Number of elements that are NaN.</param>

@@ -131,7 +131,10 @@ public sealed record ScalerPolicy
     /// </summary>
     public bool RefillsOnCleanStep { get; init; }
 
-    /// <summary>Whether an overflow at <see cref="MinScale"/> is an error: DeepSpeed's <c>raise_error_at_min_scale</c>.</summary>
+    /// <summary>
+    /// Whether an overflow at <see cref="MinScale"/> is an error: DeepSpeed's <c>raise_error_at_min_scale</c>. NaN that no scale
+    /// cures is none, unless <see cref="KeepsScaleOnNaN"/> is false.
+    /// </summary>
     public bool ThrowsAtMinScale { get; init; }
 
     /// <summary>Whether the scale never changes.</summary>

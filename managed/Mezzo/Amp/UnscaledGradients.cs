@@ -6,9 +6,10 @@ public sealed class UnscaledGradients
 {
     private readonly GradScaler _scaler;
     private readonly Optimizer _optimizer;
+    private readonly long _iteration;
     private GradientClipping? _clipping;
 
-    internal UnscaledGradients(GradScaler scaler, Optimizer optimizer) => (_scaler, _optimizer) = (scaler, optimizer);
+    internal UnscaledGradients(GradScaler scaler, Optimizer optimizer, long iteration) => (_scaler, _optimizer, _iteration) = (scaler, optimizer, iteration);
 
     /// <summary>L2 norm of all gradients. Waits for the work that computes it.</summary>
     public double Norm => _optimizer.ReadGradNorm();
@@ -27,6 +28,7 @@ public sealed class UnscaledGradients
     /// <exception cref="InvalidOperationException">They were applied already.</exception>
     public ScalerStepResult Step()
     {
+        _scaler.ExpectIteration(_iteration);
         using (_optimizer.ClipOnce(_clipping))
         {
             return _scaler.StepAndUpdate(_optimizer);

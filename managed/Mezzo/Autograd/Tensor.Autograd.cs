@@ -94,7 +94,7 @@ public partial class Tensor
     }
 
     /// <summary>Whether the gradient of a leaf is multiplied by a loss scale.</summary>
-    internal bool IsGradScaled { get; set; }
+    internal bool IsGradScaled { get => field && Grad is not null; set; }
 
     /// <summary>Frees the gradient of a leaf.</summary>
     public void ClearGrad()
@@ -139,7 +139,11 @@ public partial class Tensor
     private GradientSlot LeafGradient()
     {
         CaptureTrace.Current?.WriteGradient(this);
-        IsGradScaled |= BackwardPass.IsScaled;
+        if (BackwardPass.IsScaled)
+        {
+            IsGradScaled = true; // once the gradient is there
+        }
+
         return LeafSlot;
     }
 }

@@ -22,6 +22,7 @@ internal sealed class CaptureTrace(bool isRecording, Device? device = null) : ID
     private readonly Dictionary<MezzoTensor, ulong> _made = [];
     private readonly Dictionary<Tensor, bool> _read = [];
     private readonly Dictionary<Tensor, Tensor?> _gradientsBefore = [];
+    private readonly HashSet<Tensor> _scaledBefore = [];
     private readonly List<LaunchedGradient> _gradients = [];
     private readonly HashSet<(Parameter Parameter, DType DType)> _copies = [];
     private readonly List<Action> _castsToForget = [];
@@ -157,6 +158,11 @@ internal sealed class CaptureTrace(bool isRecording, Device? device = null) : ID
     {
         if (!_made.ContainsKey(leaf.Handle) && _gradientsBefore.TryAdd(leaf, leaf.Grad))
         {
+            if (leaf.IsGradScaled)
+            {
+                _scaledBefore.Add(leaf);
+            }
+
             IsRepeatable &= leaf.Grad is null;
         }
     }
@@ -170,9 +176,10 @@ internal sealed class CaptureTrace(bool isRecording, Device? device = null) : ID
         ForgetCasts();
         foreach (var (leaf, before) in _gradientsBefore)
         {
+            bool isScaled = leaf.IsGradScaled;
             if (before is null && leaf.TakeGrad() is { } gradient)
             {
-                _gradients.Add(new LaunchedGradient(leaf, gradient));
+                _gradients.Add(new LaunchedGradient(leaf, gradient, isScaled));
             }
         }
     }
@@ -186,6 +193,10 @@ internal sealed class CaptureTrace(bool isRecording, Device? device = null) : ID
             if (before is null)
             {
                 leaf.ClearGrad();
+            }
+            else
+            {
+                leaf.IsGradScaled = _scaledBefore.Contains(leaf);
             }
         }
     }
@@ -287,13 +298,15 @@ internal sealed class CaptureTrace(bool isRecording, Device? device = null) : ID
     {
         private readonly Tensor _leaf;
         private readonly Tensor _gradient;
+        private readonly bool _isScaled;
         private Tensor? _shown;
 
         /// <param name="leaf">The leaf.</param>
         /// <param name="gradient">Its gradient, taken over.</param>
-        public LaunchedGradient(Tensor leaf, Tensor gradient)
+        /// <param name="isScaled">Whether each launch leaves it multiplied by a loss scale.</param>
+        public LaunchedGradient(Tensor leaf, Tensor gradient, bool isScaled)
         {
-            (_leaf, _gradient) = (leaf, gradient);
+            (_leaf, _gradient, _isScaled) = (leaf, gradient, isScaled);
             Show();
         }
 
@@ -304,6 +317,8 @@ internal sealed class CaptureTrace(bool isRecording, Device? device = null) : ID
                 _shown = _gradient.ViewOwned(_gradient.Shape);
                 _leaf.PutGrad(_shown);
             }
+
+            _leaf.IsGradScaled = _isScaled;
         }
 
         public void Dispose() => _gradient.Dispose();

@@ -7,15 +7,14 @@ namespace Mezzo;
 /// </summary>
 /// <remarks>
 /// The rate of step k lies at k modulo the capacity. The host knows how many steps it has issued, and so how far the
-/// device can be; only when that passes the last rate written does it ask, once for many steps.
+/// device can be; only when that passes the last rate written, or another schedule begins, does it ask.
 /// </remarks>
 internal sealed class LearningRates
 {
     private const int Capacity = 256;
     private readonly double[] _written = new double[Capacity];
     private Source? _source;
-    private long _begin; // of the steps whose rates are written
-    private long _end;
+    private long _end;  // of the steps whose rates are written
     private long _next; // no issued step is beyond
 
     public LearningRates(Device device)
@@ -37,19 +36,14 @@ internal sealed class LearningRates
     {
         var source = new Source(learningRate, schedule, counter);
         bool isNew = _source != source;
-        bool isKnown = _source is { Schedule: not null } former && former.Counter == counter && _next + steps <= _end;
         if (schedule is null && isNew)
         {
             Tensor.Fill(learningRate);
-            (_begin, _end) = (0, long.MaxValue);
+            _end = long.MaxValue;
         }
-        else if (schedule is not null && !(isKnown && !isNew))
+        else if (isNew || _next + steps > _end)
         {
-            if (!isKnown)
-            {
-                _begin = _next = counter.ToArray<long>()[0];
-            }
-
+            _next = counter.ToArray<long>()[0];
             Write(source, steps);
         }
 
@@ -63,28 +57,29 @@ internal sealed class LearningRates
     /// <summary>Writes the rates of as many steps as there is room for, or until the schedule gives none.</summary>
     private void Write(Source source, int steps)
     {
-        long needed = _next + steps;
-        if (needed - _begin > Capacity)
+        if (steps > Capacity)
         {
             throw new InvalidOperationException($"{steps} steps of one group of parameters are launched at once, expected at most {Capacity} where it has a schedule.");
         }
 
-        for (_end = _begin; _end < _begin + Capacity; _end++)
+        long step = _next;
+        for (; step < _next + Capacity; step++)
         {
             double rate;
             try
             {
-                rate = source.RateOf(_end);
+                rate = source.RateOf(step);
             }
-            catch (Exception) when (_end >= needed)
+            catch (Exception) when (step >= _next + steps)
             {
                 break; // nobody has asked for it yet
             }
 
-            _written[_end % Capacity] = rate;
+            _written[step % Capacity] = rate;
         }
 
         Tensor.Write<double>(_written);
+        _end = step;
     }
 
     /// <summary>What makes the rates.</summary>

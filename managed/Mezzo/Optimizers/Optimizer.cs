@@ -176,12 +176,21 @@ public abstract class Optimizer : IDisposable
     /// <summary>Clips in another way than the options say until what is returned is disposed of; null for as they say.</summary>
     internal IDisposable ClipOnce(GradientClipping? clipping)
     {
-        foreach (var group in Groups)
+        var restored = new ClippingRestored(this);
+        try
         {
-            group.ClipOnce(clipping);
+            foreach (var group in Groups)
+            {
+                group.ClipOnce(clipping);
+            }
+        }
+        catch
+        {
+            restored.Dispose();
+            throw;
         }
 
-        return new ClippingRestored(this);
+        return restored;
     }
 
     /// <summary>Measures and reads the norm of all gradients as they are.</summary>

@@ -37,8 +37,9 @@ public sealed class TrainerOptions
     public int? ReadEvery { get; init; }
 
     /// <summary>
-    /// Number of batches whose gradients <c>Trainer.Run</c> accumulates for one step, at one loss scale: a step then does what
-    /// it would do with one batch of so many times the size, in the memory of one. The last step of a run may have fewer.
+    /// Number of batches whose gradients <c>Trainer.Run</c> accumulates for one step where it is given batches, at one loss scale:
+    /// a step then does what it would do with one batch of so many times the size, in the memory of one. The last step of a
+    /// run may have fewer. The batches of a step are taken before it runs, so they must live side by side.
     /// </summary>
     public int MicroBatches { get; init; } = 1;
 

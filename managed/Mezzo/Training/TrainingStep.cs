@@ -49,12 +49,26 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
         if (function.MicroBatches == 1)
         {
             var loss = Forward(function, inputs, 0);
-            redo = () => Finish(loss, retainGraph: true);
-            return Finish(loss, keepsGraph);
+            redo = () => OrForget(() => Finish(loss, retainGraph: true));
+            return OrForget(() => Finish(loss, keepsGraph));
         }
 
-        redo = () => Accumulate(function, inputs);
+        redo = () => OrForget(() => Accumulate(function, inputs));
         return redo();
+    }
+
+    /// <summary>Issues a step; after one that failed on the way the next one would be called the second since the last update.</summary>
+    private IssuedScalerStep OrForget(Func<IssuedScalerStep> issue)
+    {
+        try
+        {
+            return issue();
+        }
+        catch
+        {
+            scaler.Forget();
+            throw;
+        }
     }
 
     private IssuedScalerStep Accumulate(StepFunction function, IReadOnlyList<Tensor> inputs)
@@ -80,19 +94,11 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
 
     private IssuedScalerStep StepAndUpdate()
     {
-        try
-        {
-            var step = scaler.IssueStep(optimizer);
-            _report!.Write(step);
-            scaler.IssueUpdate();
-            _report.WriteCause(scaler.Cause);
-            return step;
-        }
-        catch
-        {
-            scaler.Forget(); // else the next step would be called the second since the last update
-            throw;
-        }
+        var step = scaler.IssueStep(optimizer);
+        _report!.Write(step);
+        scaler.IssueUpdate();
+        _report.WriteCause(scaler.Cause);
+        return step;
     }
 
     /// <summary>Waits for the step issued last.</summary>
@@ -221,7 +227,7 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
 
             // A static scale has no update that would tell the cause.
             var cause = (MezzoScaleCause)values[3];
-            bool isNaN = cause == MezzoScaleCause.None && !double.IsFinite(loss) && figures is { NaNs: > 0, Infs: 0 };
+            bool isNaN = cause == MezzoScaleCause.None && (!double.IsFinite(loss) || values[1] <= 1) && figures is { NaNs: > 0, Infs: 0 };
             return (step.Result(values[1], values[2], isNaN ? MezzoScaleCause.NotANumber : cause, figures), loss);
         }
 

@@ -57,13 +57,10 @@ MEZZO_ALWAYS_INLINE inline void run_param_blocks(const Group &group, const LambL
 }
 
 template <class Param, class Grad, class Group, class Coefficients>
-void step_group(Device &device, const Group &group, const Coefficients &c, double lr, const mezzo_lamb_desc &desc) {
+void step_group(double *param_sums, const Group &group, const Coefficients &c, double lr, const mezzo_lamb_desc &desc) {
     using T = Arithmetic<Param>;
     const LambLayout layout = LambLayout::of(group);
-    const int64_t room = layout.first_sums.back();
-    const Scratch<double> scratch(device.memory(), 2 * room);
-    double *param_sums = scratch.data();
-    double *update_sums = param_sums + room;
+    double *update_sums = param_sums + layout.first_sums.back();
     const int64_t *first_sums = layout.first_sums.data();
     const auto *params = &group.params;
 
@@ -123,6 +120,7 @@ void step_group(Device &device, const Group &group, const Coefficients &c, doubl
 void lamb_on_cpu(Device &device, const OptimizerStep<LambRule> &a) {
     const StepInputs &inputs = a.inputs;
     if (!inputs.is_skipped()) {
+        const Scratch<double> scratch(device.memory(), lamb_room(a));
         const int64_t applied = *inputs.step;
         const double lr = a.desc.lr * inputs.lr_factor(applied);
         for (const auto &group : a.groups) {
@@ -131,7 +129,7 @@ void lamb_on_cpu(Device &device, const OptimizerStep<LambRule> &a) {
                 using Grad = typename decltype(grad)::type;
                 const auto c =
                     LambRule::coefficients<Arithmetic<Param>>(inputs, a.desc, static_cast<uint64_t>(applied) + 1);
-                step_group<Param, Grad>(device, group, c, lr, a.desc);
+                step_group<Param, Grad>(scratch.data(), group, c, lr, a.desc);
             });
         }
         count_one(inputs.step);

@@ -196,12 +196,12 @@ void launch_table(const CudaDevice &cuda, const LambCall &call,
 void lamb_on_cuda(Device &device, const OptimizerStep<LambRule> &a) {
     constexpr size_t kCapacity = table_capacity<LambEntry>(sizeof(LambCall));
     const CudaDevice &cuda = cuda_device(device);
+    const Scratch<double> scratch(device.memory(), lamb_room(a));
     LambCall call{a.inputs, a.desc, nullptr, nullptr, nullptr, false};
     for (const auto &group : a.groups) {
         const LambLayout layout = LambLayout::of(group);
         const int64_t room = layout.first_sums.back();
         const size_t count = group.params.size();
-        const Scratch<double> scratch(device.memory(), 2 * room + static_cast<int64_t>(count));
         call.param_sums = scratch.data();
         call.update_sums = scratch.data() + room;
         call.step_sizes = scratch.data() + 2 * room;

@@ -88,6 +88,17 @@ struct LambLayout {
         }
         return layout;
     }
+
+    /// Places for sums, of parameters and of updates, and for step sizes.
+    int64_t room() const { return 2 * first_sums.back() + static_cast<int64_t>(first_blocks.size()); }
 };
+
+/// Room for any group of a step: taken before anything is changed, as there may be too little memory.
+template <class Step>
+int64_t lamb_room(const Step &step) {
+    int64_t room = 1;
+    for (const auto &group : step.groups) room = std::max(room, LambLayout::of(group).room());
+    return room;
+}
 
 } // namespace mezzo

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using Mezzo.Autograd;
 using Mezzo.Tests.Support;
 
 namespace Mezzo.Tests.Amp;
@@ -104,9 +105,17 @@ internal sealed class DiagnosisTests : TensorFixture
         var study = new LineStudy();
         using var trainer = study.Trainer(new TrainerOptions { Precision = Precision.Float16, Scaler = new GradScaler(initScale: 16), Capture = CaptureMode.Off });
         trainer.Step(study.Loss);
-        Assert.That(() => trainer.Step(() => Tensor.Full([2], double.NaN)), Throws.Exception);
-        var result = trainer.Step(() => study.Loss() * double.PositiveInfinity);
-        Assert.That((result.Reason, trainer.Scaler.GetScale()), Is.EqualTo((SkipReason.NonFiniteGradients, 8.0)));
+        var weight = study.Model.Parameters().First();
+        Assert.That(
+            () => trainer.Step(
+                (x, _) => x.Shape[0] == 2 ? throw new InvalidDataException() : study.Loss() * double.NaN,
+                [(study.X, study.Target), (study.X.Slice(0, 2), study.Target)]),
+            Throws.TypeOf<InvalidDataException>(),
+            "in the second micro-batch, after a loss that was NaN");
+
+        // A finite loss whose gradients are NaN alone, as an overflow may leave them.
+        var result = trainer.Step(() => study.Loss() + Operation.Apply(new NaNBackwards(), weight).Sum().To(DType.Float32));
+        Assert.That((result.Reason, result.Gradients!.Value.Infs, trainer.Scaler.GetScale()), Is.EqualTo((SkipReason.NonFiniteGradients, 0L, 8.0)));
     }
 
     private ScalerStepResult Step(GradScaler scaler, double[] first, double[] second)
@@ -117,6 +126,21 @@ internal sealed class DiagnosisTests : TensorFixture
         var result = scaler.Step(_sgd);
         scaler.Update();
         return result;
+    }
+
+    /// <summary>0, with a gradient of NaN.</summary>
+    private sealed class NaNBackwards : Operation
+    {
+        public override string Name => "nan_backwards";
+
+        protected override Tensor Forward() => Input(0) * 0;
+
+        protected override void Backward(Tensor gradOutput)
+        {
+            var gradient = Tensor.AllocateOwned(gradOutput.Shape, gradOutput.DType, gradOutput.Device);
+            gradient.Fill(double.NaN);
+            AddGradient(0, gradient);
+        }
     }
 
     /// <summary>Two parameters with names.</summary>

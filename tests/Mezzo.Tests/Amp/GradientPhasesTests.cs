@@ -68,8 +68,52 @@ internal sealed class GradientPhasesTests : TensorFixture
         Assert.That(scaled.Unscale, Throws.InvalidOperationException.With.Message.Contains("unscale_() has already been called"));
         Assert.That(scaled.Step, Throws.InvalidOperationException.With.Message.Contains("step with what Unscale() returned"));
         unscaled.Step();
+        Assert.That(unscaled.Step, Throws.InvalidOperationException.With.Message.Contains("an iteration that is over"));
+        Assert.That(scaled.Step, Throws.InvalidOperationException.With.Message.Contains("an iteration that is over"));
+        Assert.That(scaled.Unscale, Throws.InvalidOperationException.With.Message.Contains("an iteration that is over"));
         Assert.That(() => _scaler.Backward(null!, _sgd), Throws.ArgumentNullException);
         Assert.That(() => _scaler.Backward(_parameter.Sum(), null!), Throws.ArgumentNullException);
+    }
+
+    [Test]
+    public void Step_OfASecondOptimizer_AfterTheScaleWasUpdated_Throws()
+    {
+        var other = new Parameter([1]);
+        other.Fill(1);
+        using var sgd = new Sgd([other]);
+        var (first, second) = (Backward(3), _scaler.Backward(other.Sum(), sgd));
+        first.Step();
+        Assert.That(second.Step, Throws.InvalidOperationException.With.Message.Contains("Several optimizers"));
+    }
+
+    [Test]
+    public void Step_AfterAScaledLossWasAddedToUnscaledGradients_Throws()
+    {
+        var unscaled = Backward(3).Unscale();
+        _scaler.Scale(_parameter.Sum()).Backward();
+        Assert.That(unscaled.Step, Throws.InvalidOperationException.With.Message.Contains("a sum of scaled and unscaled ones"));
+    }
+
+    [Test]
+    public void Step_OnNaNThatNoScaleCures_SaysSo()
+    {
+        Assert.That(Backward(double.NaN).Step().Reason, Is.EqualTo(SkipReason.NotANumber));
+        Assert.That(_scaler.GetScale(), Is.EqualTo(8));
+    }
+
+    [Test]
+    public void OptimizerStep_AfterALaunch_KnowsThatGradientsAreScaled()
+    {
+        _scaler.Scale(_parameter.Sum()).Backward();
+        _sgd.ZeroGrad();
+        using var graph = Graph.Capture(() => _scaler.Scale(_parameter.Sum() * 2).Backward(), TestDevice.Current);
+        graph.Launch();
+        Assert.That(_sgd.Step, Throws.InvalidOperationException.With.Message.Contains("is multiplied by the loss scale"));
+        _sgd.ZeroGrad();
+        graph.Launch();
+        Assert.That(_sgd.Step, Throws.InvalidOperationException);
+        _scaler.Unscale(_sgd);
+        Assert.That(_sgd.Step, Throws.Nothing);
     }
 
     [Test]

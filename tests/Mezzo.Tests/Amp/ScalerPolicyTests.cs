@@ -101,6 +101,16 @@ internal sealed class ScalerPolicyTests : TensorFixture
     }
 
     [Test]
+    public void Trainer_AtTheSmallestScale_GoesOn_WhereThatIsNoError()
+    {
+        var study = new LineStudy();
+        using var trainer = study.Trainer(new TrainerOptions { Scaler = new GradScaler(ScalerPolicy.Megatron with { InitScale = 1, Hysteresis = 1 }) });
+        study.Target.Fill(double.PositiveInfinity);
+        var steps = trainer.Run(study.Loss, 3).Steps;
+        Assert.That(steps.Select(step => (step.Reason, step.Scale)), Is.All.EqualTo((SkipReason.NonFiniteGradients, 1.0)));
+    }
+
+    [Test]
     public void Megatron_FallsToItsSmallestScaleAndStays()
     {
         var scaler = new GradScaler(ScalerPolicy.Megatron);
