@@ -14,7 +14,7 @@ test|build, then run every test; the last line is `N passed, N failed, N skipped
 gen|write the C# bindings anew from the C headers (needs clang)
 fmt|format the C++ and C# sources
 check|formatting, generated bindings, tests under AddressSanitizer and UBSan, CUDA kernels
-bench|measure: `bench sincos`, time against PyTorch and oneDNN; `bench quality`, losses
+bench|measure: `bench sincos`, time against PyTorch and oneDNN; `quality`, losses; `amp`, optimizer steps
 pack|make the NuGet package in artifacts/package
 gpu-bundle|pack what a machine with a GPU but without .NET needs, into artifacts/gpu-bundle
 gpu|build, test and measure on the GPU of this machine, with the bundle; `gpu --help` lists the parts'

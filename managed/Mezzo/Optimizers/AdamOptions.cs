@@ -36,12 +36,8 @@ public enum AdamBiasCorrection
 /// <example><code>
 /// new Adam(model.Parameters(), AdamOptions.AdamW with { LearningRate = 5e-5 });
 /// </code></example>
-public sealed record AdamOptions : OptimizerOptions
+public sealed record AdamOptions : MomentOptions
 {
-    private readonly double _beta1 = 0.9;
-    private readonly double _beta2 = 0.999;
-    private readonly double _eps = 1e-8;
-
     /// <summary><c>torch.optim.Adam</c>: an L2 penalty.</summary>
     public static AdamOptions Adam { get; } = new();
 
@@ -74,30 +70,6 @@ public sealed record AdamOptions : OptimizerOptions
         Decay = AdamWeightDecay.After,
         BiasCorrection = AdamBiasCorrection.StepSize,
     };
-
-    /// <summary>Decay of the first moment, in [0, 1).</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Set outside of it.</exception>
-    public double Beta1
-    {
-        get => _beta1;
-        init => _beta1 = Requirements.FractionBelowOne(value, nameof(Beta1));
-    }
-
-    /// <summary>Decay of the second moment, in [0, 1).</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Set outside of it.</exception>
-    public double Beta2
-    {
-        get => _beta2;
-        init => _beta2 = Requirements.FractionBelowOne(value, nameof(Beta2));
-    }
-
-    /// <summary>Added to the denominator.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Set to a negative number, NaN or infinity.</exception>
-    public double Eps
-    {
-        get => _eps;
-        init => _eps = Requirements.FiniteAtLeastZero(value, nameof(Eps));
-    }
 
     /// <summary>What weight decay acts on.</summary>
     public AdamWeightDecay Decay { get; init; }

@@ -4,43 +4,15 @@ using Mezzo.Native;
 namespace Mezzo;
 
 /// <summary>Hyperparameters of <see cref="Lamb"/>; the defaults are those of apex's <c>FusedLAMB</c>, which clips all gradients to a norm of 1.</summary>
-public sealed record LambOptions : OptimizerOptions
+public sealed record LambOptions : MomentOptions
 {
-    private readonly double _beta1 = 0.9;
-    private readonly double _beta2 = 0.999;
-    private readonly double _eps = 1e-6;
-
     /// <summary>Options with the defaults.</summary>
-    public LambOptions() => (WeightDecay, Clipping) = (0.01, GradientClipping.ByNorm(1));
-
-    /// <summary>Decay of the first moment, in [0, 1).</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Set outside of it.</exception>
-    public double Beta1
-    {
-        get => _beta1;
-        init => _beta1 = Requirements.FractionBelowOne(value, nameof(Beta1));
-    }
-
-    /// <summary>Decay of the second moment, in [0, 1).</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Set outside of it.</exception>
-    public double Beta2
-    {
-        get => _beta2;
-        init => _beta2 = Requirements.FractionBelowOne(value, nameof(Beta2));
-    }
-
-    /// <summary>Added to the denominator.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Set to a negative number, NaN or infinity.</exception>
-    public double Eps
-    {
-        get => _eps;
-        init => _eps = Requirements.FiniteAtLeastZero(value, nameof(Eps));
-    }
+    public LambOptions() => (Eps, WeightDecay, Clipping) = (1e-6, 0.01, GradientClipping.ByNorm(1));
 
     /// <summary>Whether moments are corrected for their beginning at 0.</summary>
     public bool BiasCorrection { get; init; } = true;
 
-    /// <summary>Whether the gradient enters the first moment times 1 - <see cref="Beta1"/>, and not as it is.</summary>
+    /// <summary>Whether the gradient enters the first moment times 1 - <see cref="MomentOptions.Beta1"/>, and not as it is.</summary>
     public bool GradAveraging { get; init; } = true;
 
     /// <summary>Whether weight decay is part of the update, and not an L2 penalty: apex's <c>adam_w_mode</c>.</summary>

@@ -6,7 +6,7 @@ namespace Mezzo;
 /// <summary>An optimizer that keeps two moments of each parameter's gradient.</summary>
 /// <typeparam name="TOptions">Kind of its hyperparameters.</typeparam>
 public abstract class MomentOptimizer<TOptions> : Optimizer<TOptions>
-    where TOptions : OptimizerOptions
+    where TOptions : MomentOptions
 {
     private readonly Dictionary<Parameter, (Tensor ExpAvg, Tensor ExpAvgSq)> _moments;
 

@@ -7,8 +7,9 @@ namespace Mezzo;
 public abstract class Optimizer : IDisposable
 {
     private readonly Parameter[] _parameters;
+    private readonly Dictionary<Parameter, ParameterGroup> _groupOf;
     private readonly Tensor _gradNorm;
-    private Tensor? _ownFoundInf;
+    private readonly Tensor _unreadFoundInf; // f32 scalar for checks whose result nobody reads
 
     /// <summary>Takes the parameters to optimise.</summary>
     /// <exception cref="ArgumentException">There are none, one is given twice, or they live on different devices.</exception>
@@ -34,8 +35,10 @@ public abstract class Optimizer : IDisposable
         }
 
         Groups = [.. given.Select(group => new ParameterGroup(group.Parameters, group.Options))];
+        _groupOf = Groups.SelectMany(group => group.Parameters.Select(parameter => (parameter, group))).ToDictionary();
         _gradNorm = Tensor.AllocateOwned([], DType.Float64, Device);
         _gradNorm.Fill(0);
+        _unreadFoundInf = Tensor.AllocateOwned([], DType.Float32, Device);
     }
 
     /// <summary>The parameters with their hyperparameters and learning rates, in the order given.</summary>
@@ -101,13 +104,10 @@ public abstract class Optimizer : IDisposable
     public bool MeasuresGradients { get; set; }
 
     /// <summary>f64 scalar, the norm of all unscaled gradients in the latest step; null where nobody measures it.</summary>
-    internal Tensor? GradNorm => MeasuresGradients || Clips(ClippingScope.All) ? _gradNorm : null;
+    internal Tensor? GradNorm => MeasuresGradients || ClipsByNormOfAll ? _gradNorm : null;
 
     /// <summary>What can be changed and a captured step holds as it was, as a value that can be compared.</summary>
     internal object Settings => (MeasuresGradients, string.Join(',', Groups.Select(group => group.ScheduleSteps)));
-
-    /// <summary>Whether a step needs the norms of gradients, so that they are read once before it.</summary>
-    private bool NeedsNorms => GradNorm is not null || Clips(ClippingScope.Group) || Clips(ClippingScope.Parameter);
 
     /// <summary>Applies the gradients. Parameters without one are left alone.</summary>
     /// <exception cref="InvalidOperationException">A gradient is still multiplied by a <see cref="GradScaler"/>'s loss scale.</exception>
@@ -119,12 +119,7 @@ public abstract class Optimizer : IDisposable
                 $"The gradient of {scaled.Name} is multiplied by the loss scale, which Step() knows nothing of: call the GradScaler's Step, or its Unscale before.");
         }
 
-        if (NeedsNorms)
-        {
-            _ownFoundInf ??= Tensor.AllocateOwned([], DType.Float32, Device);
-            Measure(default, _ownFoundInf, summary: null);
-        }
-
+        Measure(default, _unreadFoundInf, summary: null);
         Step(default, default);
     }
 
@@ -158,19 +153,10 @@ public abstract class Optimizer : IDisposable
             group.MeasureNorms(gradScale, foundInf);
         }
 
-        if (GradNorm is null && summary is null)
+        if (GradNorm is not null || summary is not null)
         {
-            return;
+            MeasureAll(gradScale, foundInf, GradNorm, summary);
         }
-
-        var gradients = Array.ConvertAll(WithGradient(), parameter => parameter.Grad!.Handle);
-        Calls.Unscale(foundInf.Handle, gradients, gradScale, new MezzoUnscaleDesc
-        {
-            CheckOnly = 1,
-            OnlyIfFound = GradNorm is null ? 1 : 0,
-            GradNorm = GradNorm?.Handle ?? default,
-            GradSummary = summary?.Handle ?? default,
-        });
     }
 
     /// <summary>Clips in another way than the options say until what is returned is disposed of; null for as they say.</summary>
@@ -196,17 +182,12 @@ public abstract class Optimizer : IDisposable
     /// <summary>Measures and reads the norm of all gradients as they are.</summary>
     internal double ReadGradNorm()
     {
-        _ownFoundInf ??= Tensor.AllocateOwned([], DType.Float32, Device);
-        Calls.Unscale(
-            _ownFoundInf.Handle,
-            Array.ConvertAll(WithGradient(), parameter => parameter.Grad!.Handle),
-            default,
-            new MezzoUnscaleDesc { CheckOnly = 1, GradNorm = _gradNorm.Handle });
+        MeasureAll(default, _unreadFoundInf, _gradNorm, summary: null);
         return _gradNorm.Item();
     }
 
     /// <summary>Whether <see cref="Measure"/> reads the gradient of a parameter, also where no Inf or NaN was found.</summary>
-    internal bool IsMeasured(Parameter parameter) => GradNorm is not null || Groups.Any(group => group.HasNorms && group.Parameters.Contains(parameter));
+    internal bool IsMeasured(Parameter parameter) => GradNorm is not null || _groupOf[parameter].HasNorms;
 
     /// <summary>Takes back what the host noted of the latest step, once it is known to have been skipped.</summary>
     internal void UnmarkSkippedStep() => Array.ForEach(WithGradient(), parameter => parameter.UnmarkStepped());
@@ -262,10 +243,23 @@ public abstract class Optimizer : IDisposable
         }
 
         _gradNorm.Dispose();
-        _ownFoundInf?.Dispose();
+        _unreadFoundInf.Dispose();
     }
 
-    private bool Clips(ClippingScope norm) => Groups.Any(group => group.Clipping is { MaxNorm: > 0 } clipping && clipping.Scope == norm);
+    private bool ClipsByNormOfAll => Groups.Any(group => group.Clipping is { MaxNorm: > 0, Scope: ClippingScope.All });
+
+    /// <summary>One pass over all gradients; without a norm to measure, only where Inf or NaN was found.</summary>
+    private void MeasureAll(MezzoTensor gradScale, Tensor foundInf, Tensor? norm, Tensor? summary) => Calls.Unscale(
+        foundInf.Handle,
+        Array.ConvertAll(WithGradient(), parameter => parameter.Grad!.Handle),
+        gradScale,
+        new MezzoUnscaleDesc
+        {
+            CheckOnly = 1,
+            OnlyIfFound = norm is null ? 1 : 0,
+            GradNorm = norm?.Handle ?? default,
+            GradSummary = summary?.Handle ?? default,
+        });
 
     private sealed class ClippingRestored(Optimizer optimizer) : IDisposable
     {

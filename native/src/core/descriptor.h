@@ -22,9 +22,10 @@ Descriptor read_descriptor(const Descriptor *desc, const Descriptor &defaults) {
 
 // Checks of a descriptor's fields.
 
-inline void expect_flag(int32_t value, const char *name) {
+/// For fields of either sign.
+inline void expect_flag(int64_t value, const char *name) {
     if (value == 0 || value == 1) return;
-    fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.%s is %d, expected 0 or 1", name, value);
+    fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.%s is %lld, expected 0 or 1", name, static_cast<long long>(value));
 }
 
 inline void expect_reserved(uint32_t value, const char *name) {

@@ -62,6 +62,12 @@ __device__ __forceinline__ void arrive(const StepInputs &inputs, unsigned int *a
     }
 }
 
+/// Counts a step that is skipped, in its last launch, by one thread of the grid.
+__device__ __forceinline__ void count_skipped(const StepInputs &inputs, bool is_last) {
+    const bool counts = is_last && inputs.lr_step != nullptr;
+    if (counts && blockIdx.x == 0 && threadIdx.x == 0) count_one(inputs.lr_step);
+}
+
 /// A thread's elements of one tile, from loading to storing.
 template <class Rule, class Param, class Grad>
 struct Work {
@@ -159,8 +165,7 @@ __device__ __forceinline__ void run(const OptimizerLaunch<Rule> &a, Shared<Rule,
     const int64_t applied = threadIdx.x == 0 ? *inputs.step : 0;
     const double lr_factor = threadIdx.x == 0 ? inputs.lr_factor(applied) : 0;
     if (is_skipped) {
-        const bool counts = a.step.is_last && inputs.lr_step != nullptr;
-        if (counts && blockIdx.x == 0 && threadIdx.x == 0) count_one(inputs.lr_step);
+        count_skipped(inputs, a.step.is_last);
         return;
     }
     if (threadIdx.x == 0) {

@@ -50,6 +50,13 @@ __device__ __forceinline__ void add_rows(double &sum, int64_t i, int64_t end, co
 
 } // namespace sum_detail
 
+/// Sum of what the calling warp's lanes have, in the CPU's tree: for lane 0.
+__device__ __forceinline__ double sum_of_lanes(double sum) {
+    MEZZO_UNROLL
+    for (unsigned int width = kWarpSize / 2; width > 0; width /= 2) sum += __shfl_down_sync(kFullMask, sum, width);
+    return sum;
+}
+
 /// Sum of term(i, load(i)) for i in [begin, end), at most kReductionBlock elements, by the calling warp: for lane 0.
 template <int kRows, class Load, class Term>
 __device__ __forceinline__ double warp_sum(int64_t begin, int64_t end, const Load &load, const Term &term) {
@@ -60,9 +67,22 @@ __device__ __forceinline__ double warp_sum(int64_t begin, int64_t end, const Loa
         sum_detail::add_rows<kRows, false>(sum, i, end, load, term);
     }
     for (; i < end; i += kLastRows * kWarpSize) sum_detail::add_rows<kLastRows, true>(sum, i, end, load, term);
-    MEZZO_UNROLL
-    for (unsigned int width = kWarpSize / 2; width > 0; width /= 2) sum += __shfl_down_sync(kFullMask, sum, width);
-    return sum;
+    return sum_of_lanes(sum);
+}
+
+/// Calls body(tensor, block, begin, end) by a warp for each block of kReductionBlock elements of the tensors in a table
+/// whose tiles these blocks are.
+template <class Table, class Body>
+__device__ __forceinline__ void run_warp_blocks(const Table &tensors, const Body &body) {
+    const int64_t warps = static_cast<int64_t>(gridDim.x) * (kSumThreads / kWarpSize);
+    const int64_t warp = blockIdx.x + static_cast<int64_t>(gridDim.x) * (threadIdx.x / kWarpSize);
+    for (int64_t tile = warp; tile < tensors.tiles(); tile += warps) {
+        const int tensor = tensors.tensor_of(tile);
+        const int64_t block = tile - tensors.first_tile(tensor);
+        const int64_t begin = block * kReductionBlock;
+        const int64_t elements = tensors.elements(tensor);
+        body(tensor, block, begin, begin + kReductionBlock < elements ? begin + kReductionBlock : elements);
+    }
 }
 
 namespace sum_detail {

@@ -52,11 +52,9 @@ __device__ __forceinline__ GradCounts warp_counts(GradCounts counts) {
 
 /// Measures a block of a gradient by the calling warp.
 template <class T>
-__device__ __forceinline__ void measure_block(const MeasuredGrad &grad, int64_t block, const MeasureCall &call,
-                                              float factor) {
+__device__ __forceinline__ void measure_block(const MeasuredGrad &grad, int64_t block, int64_t begin, int64_t end,
+                                              const MeasureCall &call, float factor) {
     T *const data = reinterpret_cast<T *>(grad.data);
-    const int64_t begin = block * kReductionBlock;
-    const int64_t end = begin + kReductionBlock < grad.elements ? begin + kReductionBlock : grad.elements;
     const bool multiplies = !call.check_only && factor != 1;
     BitsOf<T> largest = 0;
     int infs = 0;
@@ -84,22 +82,18 @@ __device__ __forceinline__ void measure_block(const MeasuredGrad &grad, int64_t 
 __global__ void __launch_bounds__(kSumThreads, kSumBlocks) grad_measure_kernel(const MeasureLaunch a) {
     if (a.call.is_off()) return;
     const float factor = inverse_of_scale(a.call.scale);
-    const int64_t warps = static_cast<int64_t>(gridDim.x) * (kSumThreads / kWarpSize);
-    const int64_t warp = blockIdx.x + static_cast<int64_t>(gridDim.x) * (threadIdx.x / kWarpSize);
-    for (int64_t tile = warp; tile < a.grads.tiles(); tile += warps) {
-        const int tensor = a.grads.tensor_of(tile);
+    run_warp_blocks(a.grads, [&](int tensor, int64_t block, int64_t begin, int64_t end) {
         const MeasuredGrad &grad = a.grads[tensor];
-        const int64_t block = tile - a.grads.first_tile(tensor);
         if (grad.dtype == MEZZO_DTYPE_F32) {
-            measure_block<float>(grad, block, a.call, factor);
+            measure_block<float>(grad, block, begin, end, a.call, factor);
         } else if (grad.dtype == MEZZO_DTYPE_F16) {
-            measure_block<Half>(grad, block, a.call, factor);
+            measure_block<Half>(grad, block, begin, end, a.call, factor);
         } else if (grad.dtype == MEZZO_DTYPE_BF16) {
-            measure_block<BFloat16>(grad, block, a.call, factor);
+            measure_block<BFloat16>(grad, block, begin, end, a.call, factor);
         } else {
-            measure_block<double>(grad, block, a.call, factor);
+            measure_block<double>(grad, block, begin, end, a.call, factor);
         }
-    }
+    });
 }
 
 __device__ unsigned int arrived; // blocks of the running launch that have finished

@@ -11,11 +11,12 @@
 //
 // The first pass moves the moments and adds the squares of p and u, in f64 in the order of ops/reduction.h, so that no
 // result depends on the number of threads; the second computes u once more from what the first has left, which costs
-// less than to store it. For f32 with an f32 gradient 24 + 16 bytes an element, 2 more for a copy. Source: You et al.,
-// ICLR 2020, as apex's FusedLAMB computes it.
+// less than to store it. For f32 with an f32 gradient 24 + 16 bytes an element, 2 more for a copy.
+// Source: You et al., ICLR 2020, as apex's FusedLAMB computes it.
 #include "ops/lamb.h"
 
 #include "core/descriptor.h"
+#include "ops/optimizer_cpu.h"
 
 namespace mezzo {
 namespace {
@@ -103,38 +104,22 @@ void step_group(double *param_sums, const Group &group, const Coefficients &c, d
             const T param = convert<T>(a.param[i]);
             a.param[i] = convert<Param>(param - size * LambRule::update(param, a.m[i], a.v[i], c));
         }
-        const auto write_copy = [=](auto *copy) MEZZO_ALWAYS_INLINE {
-            using Copy = std::remove_pointer_t<decltype(copy)>;
-#pragma GCC ivdep
-            for (int64_t i = begin; i < end; ++i) copy[i] = convert<Copy>(a.param[i]);
-        };
-        if (entry.copy == nullptr) return;
-        if (entry.copy_dtype == MEZZO_DTYPE_F16) {
-            write_copy(reinterpret_cast<Half *>(entry.copy));
-        } else {
-            write_copy(reinterpret_cast<BFloat16 *>(entry.copy));
-        }
+        write_param_copy(entry, a.param, begin, end);
     });
 }
 
 void lamb_on_cpu(Device &device, const OptimizerStep<LambRule> &a) {
-    const StepInputs &inputs = a.inputs;
-    if (!inputs.is_skipped()) {
+    run_counted(a.inputs, a.desc, [&](uint64_t t, double lr) {
         const Scratch<double> scratch(device.memory(), lamb_room(a));
-        const int64_t applied = *inputs.step;
-        const double lr = a.desc.lr * inputs.lr_factor(applied);
         for (const auto &group : a.groups) {
             visit_group(group, [&](auto param, auto grad) {
                 using Param = typename decltype(param)::type;
                 using Grad = typename decltype(grad)::type;
-                const auto c =
-                    LambRule::coefficients<Arithmetic<Param>>(inputs, a.desc, static_cast<uint64_t>(applied) + 1);
+                const auto c = LambRule::coefficients<Arithmetic<Param>>(a.inputs, a.desc, t);
                 step_group<Param, Grad>(scratch.data(), group, c, lr, a.desc);
             });
         }
-        count_one(inputs.step);
-    }
-    if (inputs.lr_step != nullptr) count_one(inputs.lr_step);
+    });
 }
 
 const Implementation<OptimizerStep<LambRule>> cpu_step(MEZZO_DEVICE_TYPE_CPU, lamb_on_cpu);

@@ -53,15 +53,8 @@ __global__ void __launch_bounds__(kSumThreads) lamb_moments_kernel(const LambLau
     if (threadIdx.x == 0) shared = coefficients_of<T>(a.call);
     __syncthreads();
     const LambRule::Coefficients<T> c = shared;
-    const int64_t warps = static_cast<int64_t>(gridDim.x) * (kSumThreads / kWarpSize);
-    const int64_t warp = blockIdx.x + static_cast<int64_t>(gridDim.x) * (threadIdx.x / kWarpSize);
-    for (int64_t tile = warp; tile < a.params.tiles(); tile += warps) {
-        const int tensor = a.params.tensor_of(tile);
+    run_warp_blocks(a.params, [&](int tensor, int64_t block, int64_t begin, int64_t end) {
         const LambEntry &entry = a.params[tensor];
-        const int64_t block = tile - a.params.first_tile(tensor);
-        const int64_t begin = block * kReductionBlock;
-        const int64_t elements = a.params.elements(tensor);
-        const int64_t end = begin + kReductionBlock < elements ? begin + kReductionBlock : elements;
         const T divisor = c.divisor(entry.at.grad_norm);
         auto *const ms = reinterpret_cast<T *>(entry.at.states[0]);
         auto *const vs = reinterpret_cast<T *>(entry.at.states[1]);
@@ -85,15 +78,12 @@ __global__ void __launch_bounds__(kSumThreads) lamb_moments_kernel(const LambLau
             return p * p;
         };
         const double param_sum = warp_sum<kLambRows>(begin, end, load, square);
-        MEZZO_UNROLL
-        for (unsigned int width = kWarpSize / 2; width > 0; width /= 2) {
-            update_sum += __shfl_down_sync(kFullMask, update_sum, width);
-        }
+        update_sum = sum_of_lanes(update_sum);
         if (threadIdx.x % kWarpSize == 0) {
             a.call.param_sums[entry.first_sum + block] = param_sum;
             a.call.update_sums[entry.first_sum + block] = update_sum;
         }
-    }
+    });
 }
 
 /// A thread block for each parameter.
@@ -110,8 +100,6 @@ __global__ void __launch_bounds__(kSumThreads) lamb_step_size_kernel(const LambL
     call.step_sizes[entry.index] = LambRule::step_size(lr, params, updates, call.desc);
 }
 
-__device__ unsigned int lamb_arrivals = 0; // as arrivals in device/optimizer.cuh
-
 template <class Param>
 __global__ void __launch_bounds__(kListThreads, optimizer_detail::kBlocks<Param>)
     lamb_update_kernel(const LambLaunch a) {
@@ -121,13 +109,12 @@ __global__ void __launch_bounds__(kListThreads, optimizer_detail::kBlocks<Param>
     MEZZO_SHARED(LambRule::Coefficients<T>, shared);
     const StepInputs &inputs = a.call.inputs;
     if (inputs.is_skipped()) {
-        const bool counts = a.call.is_last && inputs.lr_step != nullptr;
-        if (counts && blockIdx.x == 0 && threadIdx.x == 0) count_one(inputs.lr_step);
+        optimizer_detail::count_skipped(inputs, a.call.is_last);
         return;
     }
     if (threadIdx.x == 0) shared = coefficients_of<T>(a.call);
     __syncthreads();
-    if (threadIdx.x == 0 && a.call.is_last) optimizer_detail::arrive(inputs, &lamb_arrivals);
+    if (threadIdx.x == 0 && a.call.is_last) optimizer_detail::arrive(inputs, &arrivals<LambRule>);
     const LambRule::Coefficients<T> c = shared;
     for (int64_t tile = blockIdx.x; tile < a.params.tiles(); tile += gridDim.x) {
         const int tensor = a.params.tensor_of(tile);

@@ -15,7 +15,7 @@ struct LambRule {
 
     template <class T>
     struct Coefficients {
-        T inverse_scale, max_norm, max_value;
+        GradFactors<T> factors;
         T beta1, taken, beta2, one_minus_beta2;
         T bc1, bc2, eps;
         T l2, decay_of_update; // one of them at most is not 0
@@ -23,7 +23,7 @@ struct LambRule {
         /// What unscaled gradients of this norm are divided by.
         MEZZO_HOST_DEVICE T divisor(const double *grad_norm) const {
             if (grad_norm == nullptr) return 1;
-            const T quotient = static_cast<T>(*grad_norm) / max_norm;
+            const T quotient = static_cast<T>(*grad_norm) / factors.max_norm;
             return quotient > 1 ? quotient : 1;
         }
     };
@@ -31,12 +31,9 @@ struct LambRule {
     template <class T>
     MEZZO_HOST_DEVICE static Coefficients<T> coefficients(const StepInputs &inputs, const mezzo_lamb_desc &desc,
                                                           uint64_t t) {
-        const auto factors = GradFactors<T>::of(inputs);
         const bool corrects = desc.bias_correction != 0;
         const bool in_update = desc.decay_of_update != 0;
-        return {factors.inverse_scale,
-                factors.max_norm,
-                factors.max_value,
+        return {GradFactors<T>::of(inputs),
                 static_cast<T>(desc.beta1),
                 static_cast<T>(desc.grad_averaging != 0 ? 1 - desc.beta1 : 1),
                 static_cast<T>(desc.beta2),
@@ -51,10 +48,8 @@ struct LambRule {
     /// Moves an element's moments on.
     template <class T>
     MEZZO_HOST_DEVICE static void move_moments(T param, T grad, T divisor, T &m, T &v, const Coefficients<T> &c) {
-        const T clipped = grad * c.inverse_scale / divisor;
-        const T low = clipped < -c.max_value ? -c.max_value : clipped;
-        const T clamped = low > c.max_value ? c.max_value : low;
-        const T g = c.l2 == 0 ? clamped : clamped + c.l2 * param;
+        const T clipped = c.factors.clamp(grad * c.factors.inverse_scale / divisor);
+        const T g = c.l2 == 0 ? clipped : clipped + c.l2 * param;
         m = c.beta1 * m + c.taken * g;
         v = c.beta2 * v + c.one_minus_beta2 * g * g;
     }

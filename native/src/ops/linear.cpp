@@ -29,9 +29,7 @@ mezzo_linear_desc read_linear_desc(const mezzo_linear_desc *given) {
     const mezzo_linear_desc desc = read_descriptor(given, kDefaults);
     expect_activation(desc.activation, "activation");
     expect_activation(desc.input_activation, "input_activation");
-    if (desc.allow_tf32 > 1) {
-        fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.allow_tf32 is %u, expected 0 or 1", desc.allow_tf32);
-    }
+    expect_flag(desc.allow_tf32, "allow_tf32");
     return desc;
 }
 

@@ -107,9 +107,11 @@ struct GradFactors {
     }
 
     /// An element unscaled and clipped; one factor after the other, whose product may be too small for T.
-    MEZZO_HOST_DEVICE T apply(T grad, T coefficient) const {
-        const T clipped = grad * inverse_scale * coefficient;
-        const T low = clipped < -max_value ? -max_value : clipped;
+    MEZZO_HOST_DEVICE T apply(T grad, T coefficient) const { return clamp(grad * inverse_scale * coefficient); }
+
+    /// An unscaled element clipped by value.
+    MEZZO_HOST_DEVICE T clamp(T grad) const {
+        const T low = grad < -max_value ? -max_value : grad;
         return low > max_value ? max_value : low;
     }
 };

@@ -6,6 +6,33 @@
 
 namespace mezzo {
 
+/// Converts the elements [begin, end) of a parameter to its copy, if it has one.
+template <class Entry, class Param>
+MEZZO_ALWAYS_INLINE inline void write_param_copy(const Entry &entry, const Param *param, int64_t begin, int64_t end) {
+    const auto write = [=](auto *copy) MEZZO_ALWAYS_INLINE {
+        using Copy = std::remove_pointer_t<decltype(copy)>;
+#pragma GCC ivdep
+        for (int64_t i = begin; i < end; ++i) copy[i] = convert<Copy>(param[i]);
+    };
+    if (entry.copy == nullptr) return;
+    if (entry.copy_dtype == MEZZO_DTYPE_F16) {
+        write(reinterpret_cast<Half *>(entry.copy));
+    } else {
+        write(reinterpret_cast<BFloat16 *>(entry.copy));
+    }
+}
+
+/// Runs a step unless it is to be skipped, and counts: body(number of the step from 1, learning rate).
+template <class Desc, class Body>
+void run_counted(const StepInputs &inputs, const Desc &desc, const Body &body) {
+    if (!inputs.is_skipped()) {
+        const int64_t applied = *inputs.step;
+        body(static_cast<uint64_t>(applied) + 1, desc.lr * inputs.lr_factor(applied));
+        count_one(inputs.step);
+    }
+    if (inputs.lr_step != nullptr) count_one(inputs.lr_step);
+}
+
 namespace optimizer_detail {
 
 /// Updates the elements [begin, end) of a parameter and then, while they are in the first-level cache, its copy.
@@ -29,17 +56,7 @@ MEZZO_ALWAYS_INLINE inline void update_range(const ParamEntry<Rule::kStates> &en
             param[i] = convert<Param>(Rule::update(convert<T>(param[i]), g, state, c));
             for (int k = 0; k < Rule::kStates; ++k) states[k][i] = state[k];
         }
-        if (entry.copy == nullptr) continue;
-        const auto write_copy = [&](auto *copy) MEZZO_ALWAYS_INLINE {
-            using Copy = std::remove_pointer_t<decltype(copy)>;
-#pragma GCC ivdep
-            for (int64_t i = first; i < past; ++i) copy[i] = convert<Copy>(param[i]);
-        };
-        if (entry.copy_dtype == MEZZO_DTYPE_F16) {
-            write_copy(reinterpret_cast<Half *>(entry.copy));
-        } else {
-            write_copy(reinterpret_cast<BFloat16 *>(entry.copy));
-        }
+        write_param_copy(entry, param, first, past);
     }
 }
 
@@ -47,26 +64,21 @@ MEZZO_ALWAYS_INLINE inline void update_range(const ParamEntry<Rule::kStates> &en
 
 template <class Rule>
 void step_on_cpu(Device &, const OptimizerStep<Rule> &a) {
-    const StepInputs &inputs = a.inputs;
-    if (!inputs.is_skipped()) {
-        const int64_t applied = *inputs.step;
-        const double lr = a.desc.lr * inputs.lr_factor(applied);
+    run_counted(a.inputs, a.desc, [&](uint64_t t, double lr) {
         for (const auto &group : a.groups) {
             visit_group(group, [&](auto param, auto grad) {
                 using Param = typename decltype(param)::type;
                 using Grad = typename decltype(grad)::type;
                 using T = Arithmetic<Param>;
-                const auto factors = GradFactors<T>::of(inputs);
-                const auto c = Rule::template coefficients<T>(a.desc, lr, static_cast<uint64_t>(applied) + 1);
+                const auto factors = GradFactors<T>::of(a.inputs);
+                const auto c = Rule::template coefficients<T>(a.desc, lr, t);
                 group.params.parallel_run([factors, c](const ParamEntry<Rule::kStates> &entry, int64_t begin,
                                                        int64_t end) MEZZO_ALWAYS_INLINE {
                     optimizer_detail::update_range<Rule, Param, Grad>(entry, begin, end, factors, c);
                 });
             });
         }
-        count_one(inputs.step);
-    }
-    if (inputs.lr_step != nullptr) count_one(inputs.lr_step);
+    });
 }
 
 } // namespace mezzo

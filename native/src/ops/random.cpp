@@ -123,9 +123,7 @@ void random_normal(const TensorRef &out, double mean, double deviation, const me
 mezzo_random_desc read_random_descriptor(const mezzo_random_desc *desc) {
     constexpr mezzo_random_desc kDefaults = {sizeof(mezzo_random_desc), 0, 0, 0};
     const mezzo_random_desc read = read_descriptor(desc, kDefaults);
-    if (read.reserved != 0) {
-        fail(MEZZO_STATUS_INVALID_ARGUMENT, "desc.reserved is %u, expected 0", read.reserved);
-    }
+    expect_reserved(read.reserved, "reserved");
     return read;
 }
 

@@ -18,7 +18,4 @@ public abstract record LearningRateSchedule
     /// <summary>A number of steps that must be at least so large.</summary>
     private protected static long Steps(long value, long least, string name) =>
         value >= least ? value : throw new ArgumentOutOfRangeException(name, value, $"Invalid {name}: expected at least {least}.");
-
-    /// <summary>A part of a run, in [0, 1).</summary>
-    private protected static double Fraction(double value, string name) => Requirements.FractionBelowOne(value, name);
 }

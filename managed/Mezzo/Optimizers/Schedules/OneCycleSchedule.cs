@@ -16,7 +16,7 @@ public sealed record OneCycleSchedule : LearningRateSchedule
     /// <exception cref="ArgumentOutOfRangeException">An argument is out of its range.</exception>
     public OneCycleSchedule(long totalSteps, double warmup = 0.3, double divFactor = 25, double finalDivFactor = 1e4)
     {
-        (TotalSteps, Warmup) = (Steps(totalSteps, 2, nameof(totalSteps)), Fraction(warmup, nameof(warmup)));
+        (TotalSteps, Warmup) = (Steps(totalSteps, 2, nameof(totalSteps)), Requirements.FractionBelowOne(warmup, nameof(warmup)));
         DivFactor = Requirements.FiniteAboveZero(divFactor, nameof(divFactor));
         FinalDivFactor = Requirements.FiniteAboveZero(finalDivFactor, nameof(finalDivFactor));
     }

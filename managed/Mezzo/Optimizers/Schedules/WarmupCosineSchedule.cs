@@ -9,22 +9,15 @@ namespace Mezzo;
 /// The early version, (1 + cos(pi x)) / 2, jumps where the warm-up ends; <see cref="Jumps"/> asks for it. Past the last step the
 /// cosine goes on, as in the original.
 /// </remarks>
-public sealed record WarmupCosineSchedule : LearningRateSchedule
+public sealed record WarmupCosineSchedule : WarmupSchedule
 {
     /// <summary>Creates the schedule.</summary>
     /// <param name="totalSteps">Steps of the whole run, at least 1.</param>
     /// <param name="warmup">Part of them that is warm-up, in [0, 1).</param>
     /// <param name="cycles">Number of cycles of the cosine, finite and above 0.</param>
     /// <exception cref="ArgumentOutOfRangeException">An argument is out of its range.</exception>
-    public WarmupCosineSchedule(long totalSteps, double warmup = 0, double cycles = 0.5) =>
-        (TotalSteps, Warmup, Cycles) =
-            (Steps(totalSteps, 1, nameof(totalSteps)), Fraction(warmup, nameof(warmup)), Requirements.FiniteAboveZero(cycles, nameof(cycles)));
-
-    /// <summary>Steps of the whole run.</summary>
-    public long TotalSteps { get; }
-
-    /// <summary>Part of them that is warm-up.</summary>
-    public double Warmup { get; }
+    public WarmupCosineSchedule(long totalSteps, double warmup = 0, double cycles = 0.5)
+        : base(totalSteps, warmup) => Cycles = Requirements.FiniteAboveZero(cycles, nameof(cycles));
 
     /// <summary>Number of cycles of the cosine.</summary>
     public double Cycles { get; }
@@ -33,11 +26,6 @@ public sealed record WarmupCosineSchedule : LearningRateSchedule
     public bool Jumps { get; init; }
 
     /// <inheritdoc/>
-    public override double Factor(long step)
-    {
-        double x = (double)step / TotalSteps;
-        return x < Warmup ? x / Warmup
-            : Jumps ? (1 + Math.Cos(Math.PI * x)) / 2
-            : (1 + Math.Cos(2 * Math.PI * Cycles * (x - Warmup) / (1 - Warmup))) / 2;
-    }
+    private protected override double AfterWarmup(double x) =>
+        (1 + Math.Cos(Jumps ? Math.PI * x : 2 * Math.PI * Cycles * (x - Warmup) / (1 - Warmup))) / 2;
 }
