@@ -501,6 +501,70 @@ internal static unsafe partial class Calls
         Check(NativeMethods.mezzo_linear_backward(gradInput, gradWeight, gradBias, gradInputSum, foundInf, gradOutput, input, weight, output, desc.HasValue ? &descValue : null));
     }
 
+    /// <summary>Matrix product.</summary>
+    /// <param name="out">As above.</param>
+    /// <param name="a">As above.</param>
+    /// <param name="b">As above.</param>
+    /// <param name="desc">Null stands for all zero.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void MatmulForward(MezzoTensor @out, MezzoTensor a, MezzoTensor b, MezzoMatmulDesc? desc = null)
+    {
+        MezzoMatmulDesc descValue = desc.GetValueOrDefault();
+        Check(NativeMethods.mezzo_matmul_forward(@out, a, b, desc.HasValue ? &descValue : null));
+    }
+
+    /// <summary>Rows of a matrix by their numbers.</summary>
+    /// <param name="out">As above.</param>
+    /// <param name="weight">As above.</param>
+    /// <param name="indices">As above.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void EmbeddingForward(MezzoTensor @out, MezzoTensor weight, MezzoTensor indices)
+    {
+        Check(NativeMethods.mezzo_embedding_forward(@out, weight, indices));
+    }
+
+    /// <summary>
+    /// Gradient of an embedding: row r of grad_weight is the sum of the rows of grad_output whose index is r, added in f64
+    /// in their order and rounded once, whatever the device and the number of threads.
+    /// </summary>
+    /// <param name="gradWeight">As above.</param>
+    /// <param name="gradOutput">As above.</param>
+    /// <param name="indices">As above.</param>
+    /// <param name="desc">Null stands for overwriting and no padding index.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void EmbeddingBackward(MezzoTensor gradWeight, MezzoTensor gradOutput, MezzoTensor indices, MezzoEmbeddingDesc? desc = null)
+    {
+        MezzoEmbeddingDesc descValue = desc.GetValueOrDefault();
+        Check(NativeMethods.mezzo_embedding_backward(gradWeight, gradOutput, indices, desc.HasValue ? &descValue : null));
+    }
+
+    /// <summary>Joins tensors.</summary>
+    /// <param name="out">As above.</param>
+    /// <param name="inputs">Count tensors, in order.</param>
+    /// <param name="dim">0 or above, below the rank.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void ConcatForward(MezzoTensor @out, ReadOnlySpan<MezzoTensor> inputs, int dim)
+    {
+        fixed (MezzoTensor* inputsPointer = inputs)
+        {
+            Check(NativeMethods.mezzo_concat_forward(@out, inputsPointer, inputs.Length, dim));
+        }
+    }
+
+    /// <summary>
+    /// Gradient of the joining, one input's part of it: grad_input = the indices [start, start + extent) of grad_output in
+    /// `dim`, where extent is grad_input's.
+    /// </summary>
+    /// <param name="gradInput">Shape of the input.</param>
+    /// <param name="gradOutput">Shape of the forward's out.</param>
+    /// <param name="dim">As in the forward.</param>
+    /// <param name="start">Sum of the extents of the inputs before, at least 0.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void ConcatBackward(MezzoTensor gradInput, MezzoTensor gradOutput, int dim, long start)
+    {
+        Check(NativeMethods.mezzo_concat_backward(gradInput, gradOutput, dim, start));
+    }
+
     /// <summary>
     /// Mean squared error and its scaled gradient, in one pass over the data.
     /// The loss is not scaled; the gradient is scale * d loss / d prediction, with the scale applied in the

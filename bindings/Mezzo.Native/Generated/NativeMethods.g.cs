@@ -387,6 +387,56 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_linear_backward(MezzoTensor gradInput, MezzoTensor gradWeight, MezzoTensor gradBias, MezzoTensor gradInputSum, MezzoTensor foundInf, MezzoTensor gradOutput, MezzoTensor input, MezzoTensor weight, MezzoTensor output, MezzoLinearDesc* desc);
 
+    /// <summary>Matrix product.</summary>
+    /// <param name="out">As above.</param>
+    /// <param name="a">As above.</param>
+    /// <param name="b">As above.</param>
+    /// <param name="desc">Null stands for all zero.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_matmul_forward(MezzoTensor @out, MezzoTensor a, MezzoTensor b, MezzoMatmulDesc* desc);
+
+    /// <summary>Rows of a matrix by their numbers.</summary>
+    /// <param name="out">As above.</param>
+    /// <param name="weight">As above.</param>
+    /// <param name="indices">As above.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_embedding_forward(MezzoTensor @out, MezzoTensor weight, MezzoTensor indices);
+
+    /// <summary>
+    /// Gradient of an embedding: row r of grad_weight is the sum of the rows of grad_output whose index is r, added in f64
+    /// in their order and rounded once, whatever the device and the number of threads.
+    /// </summary>
+    /// <param name="gradWeight">As above.</param>
+    /// <param name="gradOutput">As above.</param>
+    /// <param name="indices">As above.</param>
+    /// <param name="desc">Null stands for overwriting and no padding index.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_embedding_backward(MezzoTensor gradWeight, MezzoTensor gradOutput, MezzoTensor indices, MezzoEmbeddingDesc* desc);
+
+    /// <summary>Joins tensors.</summary>
+    /// <param name="out">As above.</param>
+    /// <param name="inputs">Count tensors, in order.</param>
+    /// <param name="count">At least 1.</param>
+    /// <param name="dim">0 or above, below the rank.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_concat_forward(MezzoTensor @out, MezzoTensor* inputs, int count, int dim);
+
+    /// <summary>
+    /// Gradient of the joining, one input's part of it: grad_input = the indices [start, start + extent) of grad_output in
+    /// `dim`, where extent is grad_input's.
+    /// </summary>
+    /// <param name="gradInput">Shape of the input.</param>
+    /// <param name="gradOutput">Shape of the forward's out.</param>
+    /// <param name="dim">As in the forward.</param>
+    /// <param name="start">Sum of the extents of the inputs before, at least 0.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_concat_backward(MezzoTensor gradInput, MezzoTensor gradOutput, int dim, long start);
+
     /// <summary>
     /// Mean squared error and its scaled gradient, in one pass over the data.
     /// The loss is not scaled; the gradient is scale * d loss / d prediction, with the scale applied in the

@@ -143,6 +143,46 @@ internal struct MezzoLinearDesc
     public unsafe MezzoLinearDesc() => StructSize = (uint)sizeof(MezzoLinearDesc);
 }
 
+/// <summary>Variant of a matrix product. All zero but struct_size: nothing transposed, out overwritten, f32 products of f32.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct MezzoMatmulDesc
+{
+    /// <summary>sizeof(mezzo_matmul_desc).</summary>
+    public uint StructSize;
+
+    /// <summary>1: a's last two dimensions are k, m; 0: m, k.</summary>
+    public uint ATransposed;
+
+    /// <summary>1: b's last two dimensions are n, k; 0: k, n.</summary>
+    public uint BTransposed;
+
+    /// <summary>1: the product is added to what out holds; 0: out is overwritten.</summary>
+    public uint Accumulate;
+
+    /// <summary>1: f32 products may round their operands to tf32, as for linear; 0: not.</summary>
+    public uint AllowTf32;
+
+    /// <summary>All zero but the size, which is set.</summary>
+    public unsafe MezzoMatmulDesc() => StructSize = (uint)sizeof(MezzoMatmulDesc);
+}
+
+/// <summary>Variant of an embedding.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct MezzoEmbeddingDesc
+{
+    /// <summary>sizeof(mezzo_embedding_desc).</summary>
+    public uint StructSize;
+
+    /// <summary>1: the gradient is added to what grad_weight holds; 0: all of grad_weight is overwritten.</summary>
+    public uint Accumulate;
+
+    /// <summary>A row that gets no gradient; -1 for none.</summary>
+    public long PaddingIndex;
+
+    /// <summary>All zero but the size, which is set.</summary>
+    public unsafe MezzoEmbeddingDesc() => StructSize = (uint)sizeof(MezzoEmbeddingDesc);
+}
+
 /// <summary>Variant of the mean squared error. All zero but struct_size: the mean.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct MezzoMseLossDesc

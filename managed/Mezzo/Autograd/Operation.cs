@@ -145,6 +145,9 @@ internal abstract class Operation
     /// <param name="gradOutput">Gradient of the output; freed by the caller afterwards.</param>
     protected abstract void Backward(Tensor gradOutput);
 
+    /// <summary>Number of inputs.</summary>
+    protected int InputCount => _inputs.Length;
+
     /// <summary>An input, after autocast.</summary>
     protected Tensor Input(int index) => _inputs[index]!;
 

@@ -47,6 +47,13 @@ public sealed class Parameter : Tensor
         MarkChanged();
     }
 
+    /// <summary>Overwrites the elements with normal random numbers of mean 0.</summary>
+    internal void FillNormal(double deviation, RandomSource? random)
+    {
+        Calls.RandomNormal(Handle, 0, deviation, (random ?? RandomSource.Default).Next());
+        MarkChanged();
+    }
+
     /// <summary>The elements in a 16-bit dtype. Cast anew only if they changed other than by an optimizer's step.</summary>
     internal Tensor LowPrecisionCopy(DType dtype)
     {

@@ -272,6 +272,112 @@ MEZZO_API mezzo_status mezzo_linear_backward(mezzo_tensor grad_input, mezzo_tens
                                              mezzo_tensor output, const mezzo_linear_desc *desc);
 
 /* ---------------------------------------------------------------------------------------------
+ * matmul: out = a b, of matrices or of batches of them
+ *
+ *   a    [..., m, k], or [..., k, m] with a_transposed    dtype T: f64, f32, f16 or bf16
+ *   b    [..., k, n], or [..., n, k] with b_transposed    T
+ *   out  [..., m, n]                                      T, or f32 for a half T
+ *
+ * The dimensions before the last two are the batch: those of a and of b are the same, or one of the two is a matrix
+ * alone, which then is multiplied with each member of the other's batch. out has the batch too; where a and b have
+ * one and out is a matrix alone, it is the sum of the products of all members.
+ * Arithmetic, bf16 on a CPU with AVX512_BF16 and TF32 are as for linear. The gradients are products themselves:
+ * of a: g b^T, of b: a^T g, with the transpositions of a and b in their places; that of a matrix which several
+ * members used is the sum. Cost: 2 m n k FLOP a member.
+ * ------------------------------------------------------------------------------------------- */
+
+/** Variant of a matrix product. All zero but struct_size: nothing transposed, out overwritten, f32 products of f32. */
+typedef struct mezzo_matmul_desc {
+    uint32_t struct_size;  /**< sizeof(mezzo_matmul_desc) */
+    uint32_t a_transposed; /**< 1: a's last two dimensions are k, m; 0: m, k */
+    uint32_t b_transposed; /**< 1: b's last two dimensions are n, k; 0: k, n */
+    uint32_t accumulate;   /**< 1: the product is added to what out holds; 0: out is overwritten */
+    uint32_t allow_tf32;   /**< 1: f32 products may round their operands to tf32, as for linear; 0: not */
+} mezzo_matmul_desc;
+
+/**
+ * Matrix product.
+ *
+ * @param[in,out] out as above
+ * @param a as above
+ * @param b as above
+ * @param desc null stands for all zero
+ */
+MEZZO_API mezzo_status mezzo_matmul_forward(mezzo_tensor out, mezzo_tensor a, mezzo_tensor b,
+                                            const mezzo_matmul_desc *desc);
+
+/* ---------------------------------------------------------------------------------------------
+ * embedding: out[i, :] = weight[indices[i], :]
+ *
+ *   indices      [...]                    i32 or i64
+ *   weight       [rows, features]         f64, f32, f16 or bf16
+ *   out          [..., features]          weight's dtype
+ *   grad_output  out's shape              f64, f32, f16 or bf16
+ *   grad_weight  [rows, features]         grad_output's dtype, or f32 for a half one
+ *
+ * An index below 0 or not below `rows` is INVALID_ARGUMENT on a CPU, before anything is written. On a GPU, which is
+ * not waited for, its row of out becomes NaN, and its gradient is left out.
+ * ------------------------------------------------------------------------------------------- */
+
+/** Variant of an embedding. */
+typedef struct mezzo_embedding_desc {
+    uint32_t struct_size; /**< sizeof(mezzo_embedding_desc) */
+    uint32_t
+        accumulate; /**< 1: the gradient is added to what grad_weight holds; 0: all of grad_weight is overwritten */
+    int64_t padding_index; /**< a row that gets no gradient; -1 for none */
+} mezzo_embedding_desc;
+
+/**
+ * Rows of a matrix by their numbers.
+ *
+ * @param[out] out as above
+ * @param weight as above
+ * @param indices as above
+ */
+MEZZO_API mezzo_status mezzo_embedding_forward(mezzo_tensor out, mezzo_tensor weight, mezzo_tensor indices);
+
+/**
+ * Gradient of an embedding: row r of grad_weight is the sum of the rows of grad_output whose index is r, added in f64
+ * in their order and rounded once, whatever the device and the number of threads.
+ *
+ * @param[in,out] grad_weight as above
+ * @param grad_output as above
+ * @param indices as above
+ * @param desc null stands for overwriting and no padding index
+ */
+MEZZO_API mezzo_status mezzo_embedding_backward(mezzo_tensor grad_weight, mezzo_tensor grad_output,
+                                                mezzo_tensor indices, const mezzo_embedding_desc *desc);
+
+/* ---------------------------------------------------------------------------------------------
+ * concat: out = the inputs one after the other along a dimension
+ *
+ * All tensors of a call have one dtype, any, and one rank, at least 1; their shapes differ in dimension `dim` alone,
+ * where out has the sum of the inputs' extents. Elements are copied bit by bit.
+ * ------------------------------------------------------------------------------------------- */
+
+/**
+ * Joins tensors.
+ *
+ * @param[out] out as above
+ * @param inputs count tensors, in order
+ * @param count at least 1
+ * @param dim 0 or above, below the rank
+ */
+MEZZO_API mezzo_status mezzo_concat_forward(mezzo_tensor out, const mezzo_tensor *inputs, int32_t count, int32_t dim);
+
+/**
+ * Gradient of the joining, one input's part of it: grad_input = the indices [start, start + extent) of grad_output in
+ * `dim`, where extent is grad_input's.
+ *
+ * @param[out] grad_input shape of the input
+ * @param grad_output shape of the forward's out
+ * @param dim as in the forward
+ * @param start sum of the extents of the inputs before, at least 0
+ */
+MEZZO_API mezzo_status mezzo_concat_backward(mezzo_tensor grad_input, mezzo_tensor grad_output, int32_t dim,
+                                             int64_t start);
+
+/* ---------------------------------------------------------------------------------------------
  * mse_loss: loss = (1/n) sum_i (prediction[i] - target[i])^2
  * ------------------------------------------------------------------------------------------- */
 

@@ -33,6 +33,14 @@ void expect_floating(const TensorRef &tensor) {
     expect_dtype(tensor, {MEZZO_DTYPE_F64, MEZZO_DTYPE_F32, MEZZO_DTYPE_F16, MEZZO_DTYPE_BF16});
 }
 
+void expect_own_or_f32(const TensorRef &tensor, mezzo_dtype dtype) {
+    if (dtype_is_half(dtype)) {
+        expect_dtype(tensor, {dtype, MEZZO_DTYPE_F32});
+    } else {
+        expect_dtype(tensor, {dtype});
+    }
+}
+
 void expect_shape(const TensorRef &tensor, std::span<const int64_t> shape) {
     if (!tensor || std::equal(shape.begin(), shape.end(), tensor.shape().begin(), tensor.shape().end())) return;
     fail(MEZZO_STATUS_SHAPE_MISMATCH, "%s is %s, expected %s", tensor.name().c_str(), tensor.text().c_str(),

@@ -128,6 +128,9 @@ void expect_dtype(const TensorRef &tensor, std::initializer_list<mezzo_dtype> ac
 /// DTYPE_MISMATCH unless it is f64, f32, f16 or bf16.
 void expect_floating(const TensorRef &tensor);
 
+/// DTYPE_MISMATCH unless the dtype is this one or, beside a half, f32.
+void expect_own_or_f32(const TensorRef &tensor, mezzo_dtype dtype);
+
 /// SHAPE_MISMATCH unless the shape is this one.
 void expect_shape(const TensorRef &tensor, std::span<const int64_t> shape);
 void expect_shape(const TensorRef &tensor, std::initializer_list<int64_t> shape);

@@ -19,6 +19,9 @@ struct LinearPlan {
     bool operator==(const LinearPlan &) const = default;
 };
 
+/// Threads, of those that there are, that are worth starting for so many multiply-adds. Pure.
+int64_t team_size(double work, int64_t threads);
+
 /// Plans for a number of threads and the block that a backend prefers. Pure.
 LinearPlan plan_linear(const LinearSizes &sizes, int64_t threads, int64_t preferred_rows);
 

@@ -21,10 +21,13 @@ constexpr int64_t kRowUnit = 10;
 
 } // namespace
 
+int64_t team_size(double work, int64_t threads) {
+    return static_cast<int64_t>(std::clamp(work / kMemberWork, 1.0, static_cast<double>(threads)));
+}
+
 LinearPlan plan_linear(const LinearSizes &sizes, int64_t threads, int64_t preferred_rows) {
     const int64_t weight = sizes.in_features * sizes.out_features;
-    const double work = static_cast<double>(sizes.rows) * static_cast<double>(weight) / kMemberWork;
-    const auto members = static_cast<int64_t>(std::clamp(work, 1.0, static_cast<double>(threads)));
+    const int64_t members = team_size(static_cast<double>(sizes.rows) * static_cast<double>(weight), threads);
     const bool by_rows = weight <= kSharedWeight && sizes.rows >= members * kMemberRows;
 
     LinearPlan plan{by_rows ? members : 1, by_rows ? 1 : members, 0};

@@ -33,15 +33,6 @@ mezzo_linear_desc read_linear_desc(const mezzo_linear_desc *given) {
     return desc;
 }
 
-/// DTYPE_MISMATCH unless the dtype is the layer's own, or f32 where the layer's is a half.
-void expect_own_or_f32(const TensorRef &tensor, mezzo_dtype dtype) {
-    if (dtype_is_half(dtype)) {
-        expect_dtype(tensor, {dtype, MEZZO_DTYPE_F32});
-    } else {
-        expect_dtype(tensor, {dtype});
-    }
-}
-
 /// SHAPE_MISMATCH unless the tensor is [..., features]; answers its rows.
 int64_t expect_rows(const TensorRef &tensor, int64_t features) {
     if (tensor.rank() < 1 || tensor.dim(tensor.rank() - 1) != features) {

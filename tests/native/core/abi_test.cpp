@@ -31,6 +31,8 @@ TEST(Abi, Structs_HaveTheirPinnedSizes) {
     EXPECT_EQ(sizeof(mezzo_graph_info), 32u);
     EXPECT_EQ(sizeof(mezzo_random_desc), 24u);
     EXPECT_EQ(sizeof(mezzo_linear_desc), 20u);
+    EXPECT_EQ(sizeof(mezzo_matmul_desc), 20u);
+    EXPECT_EQ(sizeof(mezzo_embedding_desc), 16u);
     EXPECT_EQ(sizeof(mezzo_mse_loss_desc), 8u);
     EXPECT_EQ(sizeof(mezzo_unscale_desc), 48u);
     EXPECT_EQ(sizeof(mezzo_scale_update_desc), 56u);
@@ -53,6 +55,8 @@ TEST(Abi, Fields_LieAtTheirPinnedOffsets) {
     EXPECT_EQ(offsetof(mezzo_tensor_info, shape), 32u);
     EXPECT_EQ(offsetof(mezzo_random_desc, seed), 8u);
     EXPECT_EQ(offsetof(mezzo_linear_desc, accumulate), 8u);
+    EXPECT_EQ(offsetof(mezzo_matmul_desc, accumulate), 12u);
+    EXPECT_EQ(offsetof(mezzo_embedding_desc, padding_index), 8u);
     EXPECT_EQ(offsetof(mezzo_unscale_desc, grad_norm), 16u);
     EXPECT_EQ(offsetof(mezzo_scale_update_desc, growth_factor), 8u);
     EXPECT_EQ(offsetof(mezzo_scale_update_desc, hysteresis), 40u);
@@ -74,6 +78,8 @@ TEST(Abi, Structs_ArePlainData) {
     EXPECT_TRUE(is_plain<mezzo_graph_info>);
     EXPECT_TRUE(is_plain<mezzo_random_desc>);
     EXPECT_TRUE(is_plain<mezzo_linear_desc>);
+    EXPECT_TRUE(is_plain<mezzo_matmul_desc>);
+    EXPECT_TRUE(is_plain<mezzo_embedding_desc>);
     EXPECT_TRUE(is_plain<mezzo_mse_loss_desc>);
     EXPECT_TRUE(is_plain<mezzo_unscale_desc>);
     EXPECT_TRUE(is_plain<mezzo_scale_update_desc>);
