@@ -53,14 +53,16 @@ public sealed class Autocast : IDisposable
     internal static Tensor?[] CastInputs(Operation operation, ReadOnlySpan<Tensor?> inputs)
     {
         var cast = inputs.ToArray();
-        if (Active.Value is { } active && Target(operation.CastPolicy, active, inputs) is { } target)
+        var target = Active.Value is { } active ? Target(operation.CastPolicy, active, inputs) : null;
+        for (int i = 0; i < cast.Length; i++)
         {
-            for (int i = 0; i < cast.Length; i++)
+            if (target is { } dtype && cast[i] is { } input && IsEligible(input) && operation.CastsInput(i))
             {
-                if (cast[i] is { } input && IsEligible(input) && operation.CastsInput(i))
-                {
-                    cast[i] = CastInput(input, target);
-                }
+                cast[i] = CastInput(input, dtype);
+            }
+            else if (cast[i] is Parameter parameter)
+            {
+                cast[i] = parameter.AsComputed();
             }
         }
 

@@ -96,9 +96,20 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
     /// <summary>Says that the gradient just committed, the only one there will be, is masked.</summary>
     public void MarkMasked() => IsMasked = true;
 
-    /// <summary>Adds a gradient and takes it over: the caller must not use it again.</summary>
+    /// <summary>
+    /// Adds a gradient and takes it over: the caller must not use it again. One in another dtype, of an op that took the parameter's
+    /// 16-bit copy, is cast.
+    /// </summary>
     public void Add(Tensor gradient)
     {
+        if (gradient.DType != _dtype)
+        {
+            var cast = Allocate();
+            Calls.CastForward(cast.Handle, gradient.Handle);
+            gradient.Dispose();
+            gradient = cast;
+        }
+
         if (Value is null)
         {
             Value = gradient;
@@ -122,7 +133,7 @@ internal sealed class GradientSlot(Tensor of, bool isLeaf)
     {
         if (isLeaf)
         {
-            Add(Copy(gradient));
+            Add(gradient.DType == _dtype ? Copy(gradient) : gradient.ViewOwned(_shape));
             return;
         }
 

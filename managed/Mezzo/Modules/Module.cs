@@ -17,6 +17,9 @@ public abstract class Module : IDisposable
     /// </summary>
     internal virtual bool KeepsNoTensor => false;
 
+    /// <summary>Whether the module normalises by statistics of the batch: see <see cref="OptLevelOptions.KeepBatchNormFloat32"/>.</summary>
+    internal virtual bool IsBatchNorm => false;
+
     /// <summary>The parameters of this module and of those it is made of, in order of registration.</summary>
     public IEnumerable<Parameter> Parameters() => NamedParameters().Select(named => named.Parameter);
 
@@ -32,6 +35,9 @@ public abstract class Module : IDisposable
             yield return (name, parameter);
         }
     }
+
+    /// <summary>This module and those it is made of, one inside the other.</summary>
+    public IEnumerable<Module> Modules() => _children.SelectMany(child => child.Module.Modules()).Prepend(this);
 
     /// <summary>Overwrites all parameters with those of a module of the same structure.</summary>
     /// <exception cref="ArgumentException">A name, shape, dtype or device differs.</exception>
@@ -95,11 +101,14 @@ public abstract class Module : IDisposable
         return module;
     }
 
+    /// <summary>Takes over the parts of a module under their own names: the one that this module stands for.</summary>
+    private protected void Adopt(Module module) => _children.Add(("", module));
+
     private IEnumerable<(string Name, Parameter Parameter)> ListParameters() =>
         _parameters.Concat(
             from child in _children
             from named in child.Module.ListParameters()
-            select (Name: $"{child.Name}.{named.Name}", named.Parameter)).DistinctBy(named => named.Parameter);
+            select (Name: child.Name.Length == 0 ? named.Name : $"{child.Name}.{named.Name}", named.Parameter)).DistinctBy(named => named.Parameter);
 
     private static string Describe((string Name, Parameter Parameter) named) => $"{named.Name} {named.Parameter.Description}";
 

@@ -24,6 +24,12 @@ public sealed class Parameter : Tensor
         internal set => _name = value;
     }
 
+    /// <summary>
+    /// The 16-bit dtype that ops see instead of the f32 elements, which the optimizer updates; null where they see the parameter as it
+    /// is. See <see cref="Amp"/>.
+    /// </summary>
+    public DType? ComputeDType { get; private set; }
+
     /// <summary>Creates a parameter of undefined elements.</summary>
     /// <param name="shape">Dimensions.</param>
     /// <param name="dtype">Float32 or Float64.</param>
@@ -39,6 +45,27 @@ public sealed class Parameter : Tensor
     {
         RequiresGrad = true;
     }
+
+    /// <summary>Whether <see cref="CastTo"/> has been called.</summary>
+    internal bool IsCast => ComputeDType is not null || DType.IsHalf();
+
+    /// <summary>Makes ops see the parameter, which is f32, in a 16-bit dtype from now on. Its gradient is cleared.</summary>
+    internal void CastTo(DType dtype, MasterWeights masters)
+    {
+        ClearGrad();
+        if (masters == MasterWeights.Float32)
+        {
+            ComputeDType = dtype;
+            return;
+        }
+
+        var cast = AllocateHandle(Shape, dtype, Device);
+        Calls.CastForward(cast, Handle);
+        ReplaceElements(cast, dtype);
+    }
+
+    /// <summary>What an op takes that autocast casts nothing for.</summary>
+    internal Tensor AsComputed() => ComputeDType is { } dtype ? LowPrecisionCopy(dtype) : this;
 
     /// <summary>Overwrites the elements with uniform random numbers in [-bound, bound).</summary>
     internal void FillUniform(double bound, RandomSource? random)
@@ -105,6 +132,9 @@ public sealed class Parameter : Tensor
         {
             copy.Tensor.Dispose();
         }
+
+        _copies.Clear();
+        _latest = _steppedCopy = null;
     }
 
     private static MezzoTensor Create(ReadOnlySpan<long> shape, DType dtype, Device device) =>

@@ -35,7 +35,7 @@ public partial class Tensor : IDisposable
     public ReadOnlySpan<long> Shape => _shape;
 
     /// <summary>Element type.</summary>
-    public DType DType { get; }
+    public DType DType { get; private set; }
 
     /// <summary>Where the elements live.</summary>
     public Device Device { get; }
@@ -177,6 +177,16 @@ public partial class Tensor : IDisposable
 
     /// <inheritdoc/>
     public override string ToString() => IsDisposed ? $"{Description} (freed)" : $"{Description} on {Device}";
+
+    /// <summary>Replaces elements and dtype, for whoever uses the tensor from now on.</summary>
+    private protected void ReplaceElements(MezzoTensor handle, DType dtype)
+    {
+        FreeAttached();
+        Free();
+        (_handle, DType) = (handle, dtype);
+        _leafGradient = null;
+        MarkChanged();
+    }
 
     /// <summary>Tells autograd that the elements were changed in place, now and by each launch of what is being captured.</summary>
     internal void MarkChanged()

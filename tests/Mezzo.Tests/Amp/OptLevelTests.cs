@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+using Mezzo.Tests.Support;
+
+namespace Mezzo.Tests.Amp;
+
+internal sealed class OptLevelTests : TensorFixture
+{
+    private static readonly OptLevelOptions BFloat16Masters = OptLevelOptions.O2 with { HalfType = DType.BFloat16 };
+
+    // apex: level, cast_model_type, keep_batchnorm_fp32, master_weights, scale that it begins with, whether it moves.
+    [TestCase(OptLevel.O0, false, null, MasterWeights.None, 1, false)]
+    [TestCase(OptLevel.O1, false, null, MasterWeights.None, 65536, true)]
+    [TestCase(OptLevel.O2, true, true, MasterWeights.Float32, 65536, true)]
+    [TestCase(OptLevel.O3, true, false, MasterWeights.None, 1, false)]
+    public void Levels_AreThoseOfApex(OptLevel level, bool castModel, bool? keepBatchNorm, MasterWeights masters, double scale, bool isDynamic)
+    {
+        using var amp = Mezzo.Amp.Initialize(Net(), level);
+        Assert.Multiple(() =>
+        {
+            Assert.That(amp.Options.CastModel, Is.EqualTo(castModel));
+            Assert.That(amp.Options.KeepBatchNormFloat32, Is.EqualTo(keepBatchNorm));
+            Assert.That(amp.Options.MasterWeights, Is.EqualTo(masters));
+            Assert.That(amp.Scaler.GetScale(), Is.EqualTo(scale));
+            Assert.That(amp.Scaler.Policy.IsStatic, Is.EqualTo(!isDynamic));
+        });
+    }
+
+    [TestCase(OptLevel.O0, DType.Float32, DType.Float32, DType.Float32, DType.Float32)]
+    [TestCase(OptLevel.O1, DType.Float16, DType.Float16, DType.Float32, DType.Float32)]
+    [TestCase(OptLevel.O2, DType.Float16, DType.Float32, DType.Float32, DType.Float32)]
+    [TestCase(OptLevel.O3, DType.Float16, DType.Float32, DType.Float16, DType.Float16)]
+    public void Levels_RunOpsAndKeepParametersInTheirDTypes(OptLevel level, DType ops, DType output, DType parameters, DType gradients)
+    {
+        using var amp = Mezzo.Amp.Initialize(Net(), level);
+        Tensor? result = null;
+        var manifest = OpManifest.Record(() => result = amp.Forward(Tensor.Uniform([5, 3], -1, 1)));
+        result!.To(DType.Float32).Sum().Backward();
+        Assert.Multiple(() =>
+        {
+            Assert.That(manifest.Entries.Where(entry => entry.Op == "linear").Select(entry => entry.Output), Is.All.EqualTo(ops));
+            Assert.That(result.DType, Is.EqualTo(output));
+            Assert.That(amp.Parameters().Select(parameter => parameter.DType), Is.All.EqualTo(parameters));
+            Assert.That(amp.Parameters().Select(parameter => parameter.Grad!.DType), Is.All.EqualTo(gradients));
+            Assert.That(amp.NamedParameters().Select(named => named.Name), Is.EqualTo(amp.Model.NamedParameters().Select(named => named.Name)));
+        });
+    }
+
+    [TestCase(DType.Float16)]
+    [TestCase(DType.BFloat16)]
+    public void O2_SeesItsParametersRounded(DType half)
+    {
+        var net = Net();
+        var x = Tensor.Uniform([5, 3], -1, 1);
+        var layers = net.Parameters().Select(parameter => parameter.To(half)).ToArray();
+        double[] expected = Values(x.To(half).LinearRelu(layers[0], layers[1]).Linear(layers[2], layers[3]));
+        using var amp = Mezzo.Amp.Initialize(net, OptLevelOptions.O2 with { HalfType = half });
+        Assert.That(Values(amp.Forward(x)), Is.EqualTo(expected));
+    }
+
+    [Test]
+    public void UpdatesBelowAHalfsLastBit_AddUpInMasterWeightsAlone([Values] OptLevel level)
+    {
+        // Each step subtracts 2^-14 of a weight of 1, whose last bit in f16 is 2^-11 below 1.
+        const int Steps = 64;
+        var net = new Linear(1, 1, bias: false);
+        net.Weight.Fill(1);
+        using var amp = Mezzo.Amp.Initialize(net, OptLevelOptions.Of(level) with { LossScale = ScalerPolicy.Static(8) });
+        using var sgd = new Sgd(amp.Parameters(), new SgdOptions { LearningRate = Math.Pow(2, -14) });
+        using var trainer = new Trainer(sgd, new TrainerOptions { Precision = amp.Options.Precision, Scaler = amp.Scaler });
+        var one = Tensor.Full([1, 1], 1);
+        trainer.Run(() => amp.Forward(one).Sum(), Steps);
+        double expected = level == OptLevel.O3 ? 1 : 1 - (Steps * Math.Pow(2, -14));
+        Assert.That(Values(net.Weight)[0], Is.EqualTo(expected));
+        Assert.That(Values(amp.Forward(one))[0], Is.EqualTo(expected), "what ops see has moved along");
+    }
+
+    [Test]
+    public void EachLevel_Learns([Values] OptLevel level, [Values(DType.Float16, DType.BFloat16)] DType half, [Values] CaptureMode capture)
+    {
+        var (losses, values) = Train(OptLevelOptions.Of(level) with { HalfType = half }, capture, steps: 30);
+        Assert.That(losses[^1], Is.LessThan(losses[0] / 2));
+        Assert.That(values, Has.None.NaN);
+        if (capture != CaptureMode.Off)
+        {
+            var (plainLosses, plainValues) = Train(OptLevelOptions.Of(level) with { HalfType = half }, CaptureMode.Off, steps: 30);
+            Assert.That((losses, values), Is.EqualTo((plainLosses, plainValues)), "captured and not");
+        }
+    }
+
+    [Test]
+    public void BatchNorm_StaysInF32WhereTheLevelKeepsIt()
+    {
+        var (kept, cast) = (new Norm(), new Norm());
+        using var keeps = Mezzo.Amp.Initialize(kept, OptLevel.O2);
+        using var casts = Mezzo.Amp.Initialize(cast, OptLevelOptions.O2 with { KeepBatchNormFloat32 = false });
+        using var all = Mezzo.Amp.Initialize(new Norm(), OptLevel.O3);
+        Assert.That((kept.Weight.ComputeDType, cast.Weight.ComputeDType), Is.EqualTo(((DType?)null, (DType?)DType.Float16)));
+        Assert.That(all.Parameters().Single().DType, Is.EqualTo(DType.Float16));
+    }
+
+    [Test]
+    public void IllegalCombinations_AreRefused()
+    {
+        (OptLevelOptions Options, string Message)[] cases =
+        [
+            (OptLevelOptions.O1 with { CastModel = true }, "O1 casts inputs of ops"),
+            (OptLevelOptions.O1 with { KeepBatchNormFloat32 = true }, "O1 casts inputs of ops"),
+            (OptLevelOptions.O1 with { MasterWeights = MasterWeights.Float32 }, "O1 casts inputs of ops"),
+            (OptLevelOptions.O0 with { KeepBatchNormFloat32 = true }, "O0 has KeepBatchNormFloat32 without CastModel"),
+            (OptLevelOptions.O0 with { MasterWeights = MasterWeights.Float32 }, "O0 has MasterWeights.Float32 without CastModel"),
+            (OptLevelOptions.O2 with { MasterWeights = MasterWeights.Remainder }, "O2 has MasterWeights.Remainder with f16, expected bf16"),
+        ];
+        foreach (var (options, message) in cases)
+        {
+            Assert.That(() => Mezzo.Amp.Initialize(Net(), options), Throws.ArgumentException.With.Message.Contains(message));
+        }
+
+        Assert.That(() => OptLevelOptions.O2 with { HalfType = DType.Float32 }, Throws.ArgumentException.With.Message.Contains("HalfType is f32"));
+        Assert.That(() => OptLevelOptions.Of((OptLevel)4), Throws.TypeOf<ArgumentOutOfRangeException>());
+    }
+
+    [Test]
+    public void Models_ThatCannotBeCast_AreRefusedWhole()
+    {
+        var net = Net();
+        using var amp = Mezzo.Amp.Initialize(net, OptLevel.O2);
+        Assert.That(() => Mezzo.Amp.Initialize(net, OptLevel.O2), Throws.InvalidOperationException.With.Message.Contains("0.weight has been cast by an earlier"));
+        var mixed = new Sequential(new Linear(3, 4), new Linear(4, 2, dtype: DType.Float64));
+        Assert.That(() => Mezzo.Amp.Initialize(mixed, OptLevel.O3), Throws.ArgumentException.With.Message.Contains("1.weight is f64[2,4], expected f32"));
+        Assert.That(mixed.Parameters().First().DType, Is.EqualTo(DType.Float32), "nothing is half cast");
+    }
+
+    [Test]
+    public void F64AndIntegers_PassAsTheyAre()
+    {
+        using var amp = Mezzo.Amp.Initialize(new Passing(), OptLevel.O2);
+        var (first, second) = amp.Forward((Tensor.Zeros([2], DType.Float64), Tensor.Zeros([2], DType.Int64)));
+        Assert.That((first.DType, second.DType), Is.EqualTo((DType.Float64, DType.Int64)));
+    }
+
+    private static Sequential Net() => new(new Linear(3, 8), new ReLU(), new Linear(8, 2));
+
+    private static (double[] Losses, double[] Values) Train(OptLevelOptions options, CaptureMode capture, int steps)
+    {
+        RandomSource.SetDefaultSeed(3);
+        var (x, y) = (Tensor.Uniform([32, 3], -1, 1), Tensor.Uniform([32, 2], 0, 1));
+        using var amp = Mezzo.Amp.Initialize(Net(), options);
+        using var adam = new Adam(amp.Parameters(), lr: 0.01, eps: 1e-4);
+        using var trainer = new Trainer(adam, new TrainerOptions { Precision = options.Precision, Scaler = amp.Scaler, Capture = capture });
+        var history = trainer.Run(() => Losses.Mse(amp.Forward(x), y), steps);
+        return ([.. history.Steps.Select(step => step.Loss)], [.. amp.Parameters().SelectMany(Values)]);
+    }
+
+    private sealed class Norm : Module<Tensor, Tensor>
+    {
+        public Norm()
+        {
+            Weight = Register("weight", new Parameter([2]));
+            Weight.Fill(1);
+        }
+
+        public Parameter Weight { get; }
+
+        internal override bool IsBatchNorm => true;
+
+        public override Tensor Forward(Tensor input) => input + Weight;
+    }
+
+    private sealed class Passing : Module<(Tensor, Tensor), (Tensor, Tensor)>
+    {
+        public override (Tensor, Tensor) Forward((Tensor, Tensor) input) => input;
+    }
+}
