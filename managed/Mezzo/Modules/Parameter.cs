@@ -10,6 +10,7 @@ namespace Mezzo;
 public sealed class Parameter : Tensor
 {
     private readonly Dictionary<DType, LowPrecision> _copies = [];
+    private Tensor? _remainder; // of a bf16 parameter: the lower halves of f32 numbers
     private LowPrecision? _latest;
     private LowPrecision? _steppedCopy; // that the latest step wrote
     private string? _name;
@@ -59,9 +60,42 @@ public sealed class Parameter : Tensor
             return;
         }
 
+        float[] values = masters == MasterWeights.Remainder ? ToArray<float>() : [];
         var cast = AllocateHandle(Shape, dtype, Device);
         Calls.CastForward(cast, Handle);
         ReplaceElements(cast, dtype);
+        if (masters == MasterWeights.Remainder)
+        {
+            _remainder = AllocateOwned([2 * ElementCount], DType.UInt8, Device);
+            WriteFullPrecision(values);
+        }
+    }
+
+    /// <summary>The elements as the optimizer has them: f32 where the parameter is 16 bits wide or has a remainder.</summary>
+    internal float[] ReadFullPrecision() => DType switch
+    {
+        DType.Float32 => ToArray<float>(),
+        DType.Float16 => Array.ConvertAll(ToArray<Half>(), value => (float)value),
+        DType.BFloat16 when _remainder is not null => SplitFloat.Join(ToArray<BFloat16>(), _remainder.ToArray<byte>()),
+        DType.BFloat16 => Array.ConvertAll(ToArray<BFloat16>(), value => (float)value),
+        _ => throw new InvalidOperationException($"The parameter {Name} is {Description}, which f32 does not hold."),
+    };
+
+    /// <summary>The way back.</summary>
+    internal void WriteFullPrecision(ReadOnlySpan<float> values)
+    {
+        if (_remainder is null)
+        {
+            using var wide = AllocateOwned(Shape, DType.Float32, Device);
+            wide.Write(values);
+            Calls.CastForward(Handle, wide.Handle);
+            MarkChanged();
+            return;
+        }
+
+        var (upper, lower) = SplitFloat.Split(values);
+        Write<BFloat16>(upper);
+        _remainder.Write<byte>(lower);
     }
 
     /// <summary>What an op takes that autocast casts nothing for.</summary>
@@ -102,8 +136,11 @@ public sealed class Parameter : Tensor
         return _latest.Tensor;
     }
 
-    /// <summary>The copy, of the dtype asked for last, that an optimizer must write with the elements; the null tensor when there is none.</summary>
-    internal MezzoTensor CopyHandle => _latest?.Tensor.Handle ?? default;
+    /// <summary>
+    /// The copy, of the dtype asked for last, that an optimizer must write with the elements, or their remainder; the null tensor when
+    /// there is none.
+    /// </summary>
+    internal MezzoTensor CopyHandle => (_remainder ?? _latest?.Tensor)?.Handle ?? default;
 
     /// <summary>Notes that an optimizer wrote the elements and the copy, or, when it skipped the step, neither.</summary>
     internal void MarkStepped()
@@ -135,6 +172,8 @@ public sealed class Parameter : Tensor
 
         _copies.Clear();
         _latest = _steppedCopy = null;
+        _remainder?.Dispose();
+        _remainder = null;
     }
 
     private static MezzoTensor Create(ReadOnlySpan<long> shape, DType dtype, Device device) =>

@@ -547,7 +547,10 @@ MEZZO_API mezzo_status mezzo_scale_update(mezzo_tensor scale, mezzo_tensor growt
  *   params        count tensors: f32, f64, f16 or bf16. Computed in f32 for halves, else in the parameter's dtype
  *   states        shape of the parameter and the dtype it is computed in; 0 at first
  *   param_copies  count copies of the new parameters, shape of the parameter, f16 or bf16, for f32 and f64 parameters;
- *                 an element may be the null tensor, and the array may be null
+ *                 an element may be the null tensor, and the array may be null.
+ *                 For a bf16 parameter its remainder: u8 of twice as many elements, aligned to 2 bytes, the lower 16 bits
+ *                 of each f32 number whose upper half, rounded to nearest, half up, is the parameter. It is read
+ *                 and written, and the step is that of the f32 numbers, bit by bit
  *   grads         shape of the parameter; the parameter's dtype; for f32 and f64 parameters also f16 or bf16, for
  * halves also f32
  *
@@ -622,7 +625,7 @@ typedef struct mezzo_adam_desc {
  * @param[in,out] params count tensors, see above
  * @param[in,out] exp_avgs count first moments m
  * @param[in,out] exp_avg_sqs count second moments v
- * @param[out] param_copies count copies, see above; an element may be the null tensor, and the array may be null
+ * @param[in,out] param_copies count copies, see above; an element may be the null tensor, and the array may be null
  * @param grads count gradients, see above
  * @param count 0 or more
  * @param inputs what else the step takes; must be given, with a step, on the parameters' device
@@ -659,7 +662,7 @@ typedef struct mezzo_sgd_desc {
  *
  * @param[in,out] params count tensors, see above
  * @param[in,out] momentum_buffers count states b; the array may be null where desc.momentum is 0
- * @param[out] param_copies count copies, see above; an element may be the null tensor, and the array may be null
+ * @param[in,out] param_copies count copies, see above; an element may be the null tensor, and the array may be null
  * @param grads count gradients, see above
  * @param count 0 or more
  * @param inputs what else the step takes; must be given, with a step, on the parameters' device
@@ -703,7 +706,7 @@ typedef struct mezzo_lamb_desc {
  * @param[in,out] params count tensors, see above
  * @param[in,out] exp_avgs count first moments m
  * @param[in,out] exp_avg_sqs count second moments v
- * @param[out] param_copies count copies, see above; an element may be the null tensor, and the array may be null
+ * @param[in,out] param_copies count copies, see above; an element may be the null tensor, and the array may be null
  * @param grads count gradients, see above
  * @param count 0 or more
  * @param inputs what else the step takes; must be given, with a step, on the parameters' device

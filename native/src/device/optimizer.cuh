@@ -68,17 +68,96 @@ __device__ __forceinline__ void count_skipped(const StepInputs &inputs, bool is_
     if (counts && blockIdx.x == 0 && threadIdx.x == 0) count_one(inputs.lr_step);
 }
 
+/// The tile's elements of a tensor, which begin at `first`; null stays null.
+template <class E, class Byte>
+__device__ __forceinline__ E *elements_from(Byte *data, int64_t first) {
+    return data == nullptr ? nullptr : reinterpret_cast<E *>(data) + first;
+}
+
+/// A thread's share of a tile of a parameter, with what is kept beside it.
+template <class Param, int kWidth>
+class ParamShare {
+  public:
+    template <class Entry>
+    __device__ __forceinline__ void load(const Entry &entry, int64_t first, int size, bool packed) {
+        values_.load(elements_from<Param>(entry.param, first), size, packed);
+    }
+
+    __device__ __forceinline__ UpdateType<Param> get(int i) { return widen(values_[i]); }
+    __device__ __forceinline__ void set(int i, UpdateType<Param> value) { values_[i] = convert<Param>(value); }
+
+    /// Stores the parameter and its copy, of which the one that the forward pass reads may stay in a cache.
+    template <class Entry>
+    __device__ __forceinline__ void store(const Entry &entry, int64_t first, int size, bool packed) {
+        Param *const param = elements_from<Param>(entry.param, first);
+        if (entry.copy == nullptr) {
+            values_.template store<false>(param, size, packed);
+            return;
+        }
+        if constexpr (!is_half<Param>) {
+            values_.template store<true>(param, size, packed);
+            if (entry.copy_dtype == MEZZO_DTYPE_F16) {
+                store_copy(elements_from<Half>(entry.copy, first), size, packed);
+            } else {
+                store_copy(elements_from<BFloat16>(entry.copy, first), size, packed);
+            }
+        }
+    }
+
+  private:
+    template <class Copy>
+    __device__ __forceinline__ void store_copy(Copy *to, int size, bool packed) {
+        Share<Copy, kWidth, kPacks> copy;
+        MEZZO_UNROLL
+        for (int i = 0; i < copy.kElements; ++i) copy[i] = convert<Copy>(values_[i]);
+        copy.template store<false>(to, size, packed);
+    }
+
+    Share<Param, kWidth, kPacks> values_;
+};
+
+template <int kWidth>
+class ParamShare<Split, kWidth> {
+  public:
+    template <class Entry>
+    __device__ __forceinline__ void load(const Entry &entry, int64_t first, int size, bool packed) {
+        high_.load(elements_from<uint16_t>(entry.param, first), size, packed);
+        low_.load(elements_from<uint16_t>(entry.copy, first), size, packed);
+    }
+
+    __device__ __forceinline__ float get(int i) { return Split{high_[i], low_[i]}.value(); }
+    __device__ __forceinline__ void set(int i, float value) {
+        const Split split = Split::of(value);
+        high_[i] = split.high;
+        low_[i] = split.low;
+    }
+
+    template <class Entry>
+    __device__ __forceinline__ void store(const Entry &entry, int64_t first, int size, bool packed) {
+        high_.template store<false>(elements_from<uint16_t>(entry.param, first), size, packed);
+        low_.template store<true>(elements_from<uint16_t>(entry.copy, first), size, packed);
+    }
+
+  private:
+    Share<uint16_t, kWidth, kPacks> high_;
+    Share<uint16_t, kWidth, kPacks> low_;
+};
+
+/// The bytes of a parameter's element in memory.
+template <class Param>
+using StoredParam = std::conditional_t<std::is_same_v<Param, Split>, uint16_t, Param>;
+
 /// A thread's elements of one tile, from loading to storing.
 template <class Rule, class Param, class Grad>
 struct Work {
-    using T = Arithmetic<Param>;
+    using T = UpdateType<Param>;
     static constexpr int kWidth = kPackWidth<T>;
     template <class E>
     using ShareOf = Share<E, kWidth, kPacks>;
     static constexpr int kElements = ShareOf<T>::kElements;
     static constexpr int kTile = ShareOf<T>::kTile;
 
-    ShareOf<Param> param;
+    ParamShare<Param, kWidth> param;
     ShareOf<T> states[slots_of(Rule::kStates)];
     ShareOf<Grad> grad;
     int tensor;
@@ -92,12 +171,12 @@ struct Work {
         const int64_t rest = a.params.elements(tensor) - first;
         size = static_cast<int>(rest < kTile ? rest : kTile);
         const auto &entry = a.params[tensor];
-        packed = size == kTile && is_pack_aligned<kWidth>(of<Param>(entry.param)) &&
+        packed = size == kTile && is_pack_aligned<kWidth>(of<StoredParam<Param>>(entry.param)) &&
                  is_pack_aligned<kWidth>(of<const Grad>(entry.grad)) &&
                  is_pack_aligned<kWidth>(of<Half>(entry.copy)); // null is
         MEZZO_UNROLL
         for (int k = 0; k < Rule::kStates; ++k) packed = packed && is_pack_aligned<kWidth>(of<T>(entry.states[k]));
-        param.load(of<Param>(entry.param), size, packed);
+        param.load(entry, first, size, packed);
         MEZZO_UNROLL
         for (int k = 0; k < Rule::kStates; ++k) states[k].load(of<T>(entry.states[k]), size, packed);
         grad.load(of<const Grad>(entry.grad), size, packed);
@@ -111,7 +190,7 @@ struct Work {
             MEZZO_UNROLL
             for (int k = 0; k < Rule::kStates; ++k) state[k] = states[k][i];
             const T g = shared.factors.apply(convert<T>(grad[i]), coefficient);
-            param[i] = convert<Param>(Rule::update(convert<T>(param[i]), g, state, shared.coefficients));
+            param.set(i, Rule::update(param.get(i), g, state, shared.coefficients));
             MEZZO_UNROLL
             for (int k = 0; k < Rule::kStates; ++k) states[k][i] = state[k];
         }
@@ -121,41 +200,21 @@ struct Work {
         const auto &entry = a.params[tensor];
         MEZZO_UNROLL
         for (int k = 0; k < Rule::kStates; ++k) states[k].template store<true>(of<T>(entry.states[k]), size, packed);
-        if (entry.copy == nullptr) {
-            param.template store<false>(of<Param>(entry.param), size, packed);
-            return;
-        }
-        if constexpr (!is_half<Param>) {
-            param.template store<true>(of<Param>(entry.param), size, packed);
-            if (entry.copy_dtype == MEZZO_DTYPE_F16) {
-                store_copy<Half>(entry.copy);
-            } else {
-                store_copy<BFloat16>(entry.copy);
-            }
-        }
+        param.store(entry, first, size, packed);
     }
 
   private:
-    template <class Copy>
-    __device__ __forceinline__ void store_copy(std::byte *to) {
-        ShareOf<Copy> copy;
-        MEZZO_UNROLL
-        for (int i = 0; i < kElements; ++i) copy[i] = convert<Copy>(param[i]);
-        copy.template store<false>(of<Copy>(to), size, packed);
-    }
-
-    /// The tile's elements of one of the tensors; null stays null.
     template <class E, class Byte>
     __device__ __forceinline__ E *of(Byte *data) const {
-        return data == nullptr ? nullptr : reinterpret_cast<E *>(data) + first;
+        return elements_from<E>(data, first);
     }
 };
 
 /// What the kernel does.
 template <class Rule, class Param, class Grad>
-__device__ __forceinline__ void run(const OptimizerLaunch<Rule> &a, Shared<Rule, Arithmetic<Param>> *shared,
+__device__ __forceinline__ void run(const OptimizerLaunch<Rule> &a, Shared<Rule, UpdateType<Param>> *shared,
                                     unsigned int *arrivals) {
-    using T = Arithmetic<Param>;
+    using T = UpdateType<Param>;
     Work<Rule, Param, Grad> work;
     int64_t tile = blockIdx.x;
     work.load(a, tile); // of a list without elements, an empty tile
@@ -194,7 +253,7 @@ __device__ unsigned int arrivals = 0;
 template <class Rule, class Param, class Grad>
 __global__ void __launch_bounds__(kListThreads, optimizer_detail::kBlocks<Param>)
     optimizer_step_kernel(const OptimizerLaunch<Rule> a) {
-    using Shared = optimizer_detail::Shared<Rule, Arithmetic<Param>>;
+    using Shared = optimizer_detail::Shared<Rule, UpdateType<Param>>;
     MEZZO_SHARED(Shared, shared);
     optimizer_detail::run<Rule, Param, Grad>(a, &shared, &arrivals<Rule>);
 }

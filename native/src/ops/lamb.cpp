@@ -24,15 +24,15 @@ namespace {
 /// One parameter of known types.
 template <class Param, class Grad>
 struct Arrays {
-    using T = Arithmetic<Param>;
+    using T = UpdateType<Param>;
 
     explicit Arrays(const ParamEntry<2> &entry)
-        : param(reinterpret_cast<Param *>(entry.param)),
+        : param(entry),
           m(reinterpret_cast<T *>(entry.states[0])),
           v(reinterpret_cast<T *>(entry.states[1])),
           grad(reinterpret_cast<const Grad *>(entry.grad)) {}
 
-    Param *param;
+    ParamElements<Param> param;
     T *m;
     T *v;
     const Grad *grad;
@@ -59,7 +59,7 @@ MEZZO_ALWAYS_INLINE inline void run_param_blocks(const Group &group, const LambL
 
 template <class Param, class Grad, class Group, class Coefficients>
 void step_group(double *param_sums, const Group &group, const Coefficients &c, double lr, const mezzo_lamb_desc &desc) {
-    using T = Arithmetic<Param>;
+    using T = UpdateType<Param>;
     const LambLayout layout = LambLayout::of(group);
     double *update_sums = param_sums + layout.first_sums.back();
     const int64_t *first_sums = layout.first_sums.data();
@@ -72,16 +72,16 @@ void step_group(double *param_sums, const Group &group, const Coefficients &c, d
         for (int64_t i = begin; i < end; ++i) {
             T m = a.m[i];
             T v = a.v[i];
-            LambRule::move_moments(convert<T>(a.param[i]), convert<T>(a.grad[i]), divisor, m, v, c);
+            LambRule::move_moments(a.param.get(i), convert<T>(a.grad[i]), divisor, m, v, c);
             a.m[i] = m;
             a.v[i] = v;
         }
         param_sums[first_sums[k] + block] = sum_block(begin, end, [=](int64_t i) MEZZO_ALWAYS_INLINE {
-            const auto p = convert<double>(a.param[i]);
+            const auto p = static_cast<double>(a.param.get(i));
             return p * p;
         });
         update_sums[first_sums[k] + block] = sum_block(begin, end, [=](int64_t i) MEZZO_ALWAYS_INLINE {
-            const auto u = static_cast<double>(LambRule::update(convert<T>(a.param[i]), a.m[i], a.v[i], c));
+            const auto u = static_cast<double>(LambRule::update(a.param.get(i), a.m[i], a.v[i], c));
             return u * u;
         });
     });
@@ -101,10 +101,10 @@ void step_group(double *param_sums, const Group &group, const Coefficients &c, d
         const T size = sizes[k];
 #pragma GCC ivdep
         for (int64_t i = begin; i < end; ++i) {
-            const T param = convert<T>(a.param[i]);
-            a.param[i] = convert<Param>(param - size * LambRule::update(param, a.m[i], a.v[i], c));
+            const T param = a.param.get(i);
+            a.param.set(i, param - size * LambRule::update(param, a.m[i], a.v[i], c));
         }
-        write_param_copy(entry, a.param, begin, end);
+        write_param_copy<Param>(entry, begin, end);
     });
 }
 
@@ -115,7 +115,7 @@ void lamb_on_cpu(Device &device, const OptimizerStep<LambRule> &a) {
             visit_group(group, [&](auto param, auto grad) {
                 using Param = typename decltype(param)::type;
                 using Grad = typename decltype(grad)::type;
-                const auto c = LambRule::coefficients<Arithmetic<Param>>(a.inputs, a.desc, t);
+                const auto c = LambRule::coefficients<UpdateType<Param>>(a.inputs, a.desc, t);
                 step_group<Param, Grad>(scratch.data(), group, c, lr, a.desc);
             });
         }

@@ -47,7 +47,7 @@ __device__ __forceinline__ LambRule::Coefficients<T> coefficients_of(const LambC
 
 template <class Param, class Grad>
 __global__ void __launch_bounds__(kSumThreads) lamb_moments_kernel(const LambLaunch a) {
-    using T = Arithmetic<Param>;
+    using T = UpdateType<Param>;
     MEZZO_SHARED(LambRule::Coefficients<T>, shared);
     if (a.call.inputs.is_skipped()) return;
     if (threadIdx.x == 0) shared = coefficients_of<T>(a.call);
@@ -58,23 +58,23 @@ __global__ void __launch_bounds__(kSumThreads) lamb_moments_kernel(const LambLau
         const T divisor = c.divisor(entry.at.grad_norm);
         auto *const ms = reinterpret_cast<T *>(entry.at.states[0]);
         auto *const vs = reinterpret_cast<T *>(entry.at.states[1]);
-        const auto *const params = reinterpret_cast<const Param *>(entry.at.param);
+        const ParamElements<Param> params(entry.at);
         const auto *const grads = reinterpret_cast<const Grad *>(entry.at.grad);
         double update_sum = 0; // of the lane, in the order in which the parameters' squares are added
         struct Element {
-            Param param;
+            T param;
             Grad grad;
             T m, v;
         };
-        const auto load = [=](int64_t i) { return Element{params[i], grads[i], ms[i], vs[i]}; };
+        const auto load = [=](int64_t i) { return Element{params.get(i), grads[i], ms[i], vs[i]}; };
         const auto square = [&](int64_t i, Element element) {
-            const T param = convert<T>(element.param);
+            const T param = element.param;
             LambRule::move_moments(param, convert<T>(element.grad), divisor, element.m, element.v, c);
             ms[i] = element.m;
             vs[i] = element.v;
             const auto u = static_cast<double>(LambRule::update(param, element.m, element.v, c));
             update_sum += u * u;
-            const auto p = convert<double>(element.param);
+            const auto p = static_cast<double>(param);
             return p * p;
         };
         const double param_sum = warp_sum<kLambRows>(begin, end, load, square);
@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(kSumThreads) lamb_step_size_kernel(const LambL
 template <class Param>
 __global__ void __launch_bounds__(kListThreads, optimizer_detail::kBlocks<Param>)
     lamb_update_kernel(const LambLaunch a) {
-    using T = Arithmetic<Param>;
+    using T = UpdateType<Param>;
     constexpr int kWidth = kPackWidth<T>;
     constexpr int kPacks = optimizer_detail::kPacks;
     MEZZO_SHARED(LambRule::Coefficients<T>, shared);
@@ -123,38 +123,25 @@ __global__ void __launch_bounds__(kListThreads, optimizer_detail::kBlocks<Param>
         const int64_t rest = a.params.elements(tensor) - first;
         constexpr int64_t kTile = Share<T, kWidth, kPacks>::kTile;
         const int size = static_cast<int>(rest < kTile ? rest : kTile);
-        auto *const params = reinterpret_cast<Param *>(entry.at.param) + first;
+        using Stored = optimizer_detail::StoredParam<Param>;
+        const auto *const params = reinterpret_cast<const Stored *>(entry.at.param) + first;
         const auto *const ms = reinterpret_cast<const T *>(entry.at.states[0]) + first;
         const auto *const vs = reinterpret_cast<const T *>(entry.at.states[1]) + first;
         const bool packed = size == kTile && is_pack_aligned<kWidth>(params) && is_pack_aligned<kWidth>(ms) &&
                             is_pack_aligned<kWidth>(vs) &&
                             is_pack_aligned<kWidth>(reinterpret_cast<const Half *>(entry.at.copy));
-        Share<Param, kWidth, kPacks> param;
+        optimizer_detail::ParamShare<Param, kWidth> param;
         Share<T, kWidth, kPacks> m, v;
-        param.load(params, size, packed);
+        param.load(entry.at, first, size, packed);
         m.load(ms, size, packed);
         v.load(vs, size, packed);
         const auto step_size = static_cast<T>(a.call.step_sizes[entry.index]);
         MEZZO_UNROLL
         for (int i = 0; i < m.kElements; ++i) {
-            const T p = convert<T>(param[i]);
-            param[i] = convert<Param>(p - step_size * LambRule::update(p, m[i], v[i], c));
+            const T p = param.get(i);
+            param.set(i, p - step_size * LambRule::update(p, m[i], v[i], c));
         }
-        param.template store<false>(params, size, packed);
-        if constexpr (!is_half<Param>) {
-            const auto store_copy = [&](auto *to) {
-                using Copy = std::remove_pointer_t<decltype(to)>;
-                Share<Copy, kWidth, kPacks> copy;
-                MEZZO_UNROLL
-                for (int i = 0; i < copy.kElements; ++i) copy[i] = convert<Copy>(param[i]);
-                copy.template store<false>(to + first, size, packed);
-            };
-            if (entry.at.copy != nullptr && entry.at.copy_dtype == MEZZO_DTYPE_F16) {
-                store_copy(reinterpret_cast<Half *>(entry.at.copy));
-            } else if (entry.at.copy != nullptr) {
-                store_copy(reinterpret_cast<BFloat16 *>(entry.at.copy));
-            }
-        }
+        param.store(entry.at, first, size, packed);
     }
 }
 
@@ -165,7 +152,8 @@ void launch_table(const CudaDevice &cuda, const LambCall &call,
     LambLaunch by_blocks{};
     LambLaunch by_tiles{};
     by_blocks.call = by_tiles.call = call;
-    constexpr int64_t kTile = Share<Arithmetic<Param>, kPackWidth<Arithmetic<Param>>, optimizer_detail::kPacks>::kTile;
+    using T = UpdateType<Param>;
+    constexpr int64_t kTile = Share<T, kPackWidth<T>, optimizer_detail::kPacks>::kTile;
     for (const auto &[entry, elements] : params) {
         by_blocks.params.add(entry, elements, kReductionBlock);
         by_tiles.params.add(entry, elements, kTile);

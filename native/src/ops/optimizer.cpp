@@ -42,6 +42,31 @@ void check_scalars(const StepTensors &tensors) {
     }
 }
 
+/// A copy, or a bf16 parameter's remainder.
+void check_copy(const TensorRef &copy, const TensorRef &param) {
+    if (!dtype_is_half(param.dtype())) {
+        expect_same_shape(copy, param);
+        expect_dtype(copy, {MEZZO_DTYPE_F16, MEZZO_DTYPE_BF16});
+        return;
+    }
+    if (!copy) return;
+    const bool is_remainder = param.dtype() == MEZZO_DTYPE_BF16 && copy.dtype() == MEZZO_DTYPE_U8;
+    if (!is_remainder) {
+        fail(MEZZO_STATUS_INVALID_ARGUMENT,
+             "%s is %s, expected none for %s, which is %s: f32 and f64 parameters have copies, bf16 ones u8 remainders",
+             copy.name().c_str(), copy.text().c_str(), param.name().c_str(), param.text().c_str());
+    }
+    if (copy.elements() != 2 * param.elements()) {
+        fail(MEZZO_STATUS_SHAPE_MISMATCH, "%s is %s, expected %lld elements, 2 for each of %s, which is %s",
+             copy.name().c_str(), copy.text().c_str(), static_cast<long long>(2 * param.elements()),
+             param.name().c_str(), param.text().c_str());
+    }
+    if (reinterpret_cast<uintptr_t>(copy.bytes_data()) % sizeof(uint16_t) != 0) {
+        fail(MEZZO_STATUS_INVALID_ARGUMENT, "%s begins at an odd byte, expected elements of 16 bits",
+             copy.name().c_str());
+    }
+}
+
 void check_param(const StepTensors &tensors, size_t k) {
     const TensorRef &param = tensors.params[k];
     const TensorRef &copy = tensors.param_copies[k];
@@ -55,13 +80,7 @@ void check_param(const StepTensors &tensors, size_t k) {
         expect_dtype(state, {is_half ? MEZZO_DTYPE_F32 : param.dtype()});
         expect_same_shape(state, param);
     }
-    if (copy && is_half) {
-        fail(MEZZO_STATUS_INVALID_ARGUMENT,
-             "%s is given for %s, which is %s, expected copies of f32 and f64 parameters alone", copy.name().c_str(),
-             param.name().c_str(), param.text().c_str());
-    }
-    expect_same_shape(copy, param);
-    expect_dtype(copy, {MEZZO_DTYPE_F16, MEZZO_DTYPE_BF16});
+    check_copy(copy, param);
     expect_same_shape(grad, param);
     if (is_half) {
         expect_dtype(grad, {param.dtype(), MEZZO_DTYPE_F32});

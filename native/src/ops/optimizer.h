@@ -30,6 +30,28 @@
 
 namespace mezzo {
 
+/// An f32 number kept in two places: its upper half, rounded to nearest, half up, is a bf16 parameter, its lower half
+/// the remainder. Half up and not to even, because the lower half alone then tells whether the upper one was raised.
+/// A NaN becomes the one whose lower half is 0, so that the upper half is one too.
+struct Split {
+    uint16_t high;
+    uint16_t low;
+
+    MEZZO_HOST_DEVICE static Split of(float value) {
+        const auto bits = value == value ? __builtin_bit_cast(uint32_t, value) : 0x7FC00000U;
+        return {static_cast<uint16_t>((bits >> 16) + (bits >> 15 & 1)), static_cast<uint16_t>(bits)};
+    }
+
+    MEZZO_HOST_DEVICE float value() const {
+        const uint32_t upper = static_cast<uint32_t>(high) - (low >> 15);
+        return __builtin_bit_cast(float, upper << 16 | low);
+    }
+};
+
+/// The type that a parameter's update is computed in.
+template <class Param>
+using UpdateType = std::conditional_t<std::is_same_v<Param, Split>, float, Arithmetic<Param>>;
+
 /// Length of an array of so many states: there are no empty ones.
 constexpr int slots_of(int states) {
     return states > 0 ? states : 1;
@@ -46,10 +68,44 @@ struct ParamEntry {
     mezzo_dtype copy_dtype;
 };
 
+/// The elements of a parameter, one by one.
+template <class Param>
+class ParamElements {
+  public:
+    template <class Entry>
+    MEZZO_HOST_DEVICE explicit ParamElements(const Entry &entry) : data_(reinterpret_cast<Param *>(entry.param)) {}
+
+    MEZZO_HOST_DEVICE UpdateType<Param> get(int64_t i) const { return widen(data_[i]); }
+    MEZZO_HOST_DEVICE void set(int64_t i, UpdateType<Param> value) const { data_[i] = convert<Param>(value); }
+
+  private:
+    Param *data_;
+};
+
+template <>
+class ParamElements<Split> {
+  public:
+    template <class Entry>
+    MEZZO_HOST_DEVICE explicit ParamElements(const Entry &entry)
+        : high_(reinterpret_cast<uint16_t *>(entry.param)), low_(reinterpret_cast<uint16_t *>(entry.copy)) {}
+
+    MEZZO_HOST_DEVICE float get(int64_t i) const { return Split{high_[i], low_[i]}.value(); }
+    MEZZO_HOST_DEVICE void set(int64_t i, float value) const {
+        const Split split = Split::of(value);
+        high_[i] = split.high;
+        low_[i] = split.low;
+    }
+
+  private:
+    uint16_t *high_;
+    uint16_t *low_;
+};
+
 /// The parameters of one combination of dtypes.
 template <int kStates>
 struct DTypeGroup {
     mezzo_dtype dtype;
+    bool is_split; // bf16 parameters with their remainders
     mezzo_dtype grad_dtype;
     ElementList<ParamEntry<kStates>> params;
 };
@@ -131,6 +187,10 @@ void visit_group(const Group &group, const Visitor &visitor) {
     if (group.dtype == MEZZO_DTYPE_F32) return visit_wide(TypeTag<float>{});
     if (group.dtype == MEZZO_DTYPE_F64) return visit_wide(TypeTag<double>{});
     if (group.dtype == MEZZO_DTYPE_F16) return visit_half(TypeTag<Half>{});
+    if (group.is_split) {
+        if (group.grad_dtype == MEZZO_DTYPE_F32) return visitor(TypeTag<Split>{}, TypeTag<float>{});
+        return visitor(TypeTag<Split>{}, TypeTag<BFloat16>{});
+    }
     visit_half(TypeTag<BFloat16>{});
 }
 
@@ -171,10 +231,11 @@ std::vector<DTypeGroup<kStates>> group_by_dtypes(const StepTensors &tensors) {
         if (tensors.grad_norm) {
             entry.grad_norm = tensors.grad_norm.data<const double>() + (tensors.grad_norm.rank() == 0 ? 0 : k);
         }
+        const bool is_split = copy && copy.dtype == MEZZO_DTYPE_U8;
         auto group = std::find_if(groups.begin(), groups.end(), [&](const DTypeGroup<kStates> &other) {
-            return other.dtype == param.dtype && other.grad_dtype == grad.dtype;
+            return other.dtype == param.dtype && other.is_split == is_split && other.grad_dtype == grad.dtype;
         });
-        if (group == groups.end()) group = groups.insert(group, {param.dtype, grad.dtype, {}});
+        if (group == groups.end()) group = groups.insert(group, {param.dtype, is_split, grad.dtype, {}});
         group->params.add(entry, param.elements);
     }
     return groups;

@@ -7,18 +7,21 @@
 namespace mezzo {
 
 /// Converts the elements [begin, end) of a parameter to its copy, if it has one.
-template <class Entry, class Param>
-MEZZO_ALWAYS_INLINE inline void write_param_copy(const Entry &entry, const Param *param, int64_t begin, int64_t end) {
-    const auto write = [=](auto *copy) MEZZO_ALWAYS_INLINE {
-        using Copy = std::remove_pointer_t<decltype(copy)>;
+template <class Param, class Entry>
+MEZZO_ALWAYS_INLINE inline void write_param_copy(const Entry &entry, int64_t begin, int64_t end) {
+    if constexpr (!is_half<Param> && !std::is_same_v<Param, Split>) {
+        const auto *param = reinterpret_cast<const Param *>(entry.param);
+        const auto write = [=](auto *copy) MEZZO_ALWAYS_INLINE {
+            using Copy = std::remove_pointer_t<decltype(copy)>;
 #pragma GCC ivdep
-        for (int64_t i = begin; i < end; ++i) copy[i] = convert<Copy>(param[i]);
-    };
-    if (entry.copy == nullptr) return;
-    if (entry.copy_dtype == MEZZO_DTYPE_F16) {
-        write(reinterpret_cast<Half *>(entry.copy));
-    } else {
-        write(reinterpret_cast<BFloat16 *>(entry.copy));
+            for (int64_t i = begin; i < end; ++i) copy[i] = convert<Copy>(param[i]);
+        };
+        if (entry.copy == nullptr) return;
+        if (entry.copy_dtype == MEZZO_DTYPE_F16) {
+            write(reinterpret_cast<Half *>(entry.copy));
+        } else {
+            write(reinterpret_cast<BFloat16 *>(entry.copy));
+        }
     }
 }
 
@@ -38,10 +41,10 @@ namespace optimizer_detail {
 /// Updates the elements [begin, end) of a parameter and then, while they are in the first-level cache, its copy.
 template <class Rule, class Param, class Grad, class Coefficients>
 MEZZO_ALWAYS_INLINE inline void update_range(const ParamEntry<Rule::kStates> &entry, int64_t begin, int64_t end,
-                                             GradFactors<Arithmetic<Param>> factors, Coefficients c) {
-    using T = Arithmetic<Param>;
+                                             GradFactors<UpdateType<Param>> factors, Coefficients c) {
+    using T = UpdateType<Param>;
     constexpr int64_t kChunk = 1024;
-    auto *param = reinterpret_cast<Param *>(entry.param);
+    const ParamElements<Param> param(entry);
     const auto *grad = reinterpret_cast<const Grad *>(entry.grad);
     T *states[slots_of(Rule::kStates)];
     for (int k = 0; k < Rule::kStates; ++k) states[k] = reinterpret_cast<T *>(entry.states[k]);
@@ -53,10 +56,10 @@ MEZZO_ALWAYS_INLINE inline void update_range(const ParamEntry<Rule::kStates> &en
             T state[slots_of(Rule::kStates)];
             for (int k = 0; k < Rule::kStates; ++k) state[k] = states[k][i];
             const T g = factors.apply(convert<T>(grad[i]), coefficient);
-            param[i] = convert<Param>(Rule::update(convert<T>(param[i]), g, state, c));
+            param.set(i, Rule::update(param.get(i), g, state, c));
             for (int k = 0; k < Rule::kStates; ++k) states[k][i] = state[k];
         }
-        write_param_copy(entry, param, first, past);
+        write_param_copy<Param>(entry, first, past);
     }
 }
 
@@ -69,7 +72,7 @@ void step_on_cpu(Device &, const OptimizerStep<Rule> &a) {
             visit_group(group, [&](auto param, auto grad) {
                 using Param = typename decltype(param)::type;
                 using Grad = typename decltype(grad)::type;
-                using T = Arithmetic<Param>;
+                using T = UpdateType<Param>;
                 const auto factors = GradFactors<T>::of(a.inputs);
                 const auto c = Rule::template coefficients<T>(a.desc, lr, t);
                 group.params.parallel_run([factors, c](const ParamEntry<Rule::kStates> &entry, int64_t begin,

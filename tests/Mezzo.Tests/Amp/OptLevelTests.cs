@@ -5,8 +5,6 @@ namespace Mezzo.Tests.Amp;
 
 internal sealed class OptLevelTests : TensorFixture
 {
-    private static readonly OptLevelOptions BFloat16Masters = OptLevelOptions.O2 with { HalfType = DType.BFloat16 };
-
     // apex: level, cast_model_type, keep_batchnorm_fp32, master_weights, scale that it begins with, whether it moves.
     [TestCase(OptLevel.O0, false, null, MasterWeights.None, 1, false)]
     [TestCase(OptLevel.O1, false, null, MasterWeights.None, 65536, true)]
@@ -84,6 +82,48 @@ internal sealed class OptLevelTests : TensorFixture
         {
             var (plainLosses, plainValues) = Train(OptLevelOptions.Of(level) with { HalfType = half }, CaptureMode.Off, steps: 30);
             Assert.That((losses, values), Is.EqualTo((plainLosses, plainValues)), "captured and not");
+        }
+    }
+
+    [Test]
+    public void Remainders_TrainAsF32MastersDoWithTheSameGradients()
+    {
+        // One weight that sees no rounding of itself: its gradient is the input's sum, whatever it is.
+        var (wide, split) = (new Linear(3, 2), new Linear(3, 2));
+        split.CopyParametersFrom(wide);
+        float[] first = wide.Weight.ToArray<float>();
+        using var masters = Mezzo.Amp.Initialize(wide, OptLevelOptions.O2 with { HalfType = DType.BFloat16 });
+        using var remainders = Mezzo.Amp.Initialize(split, OptLevelOptions.O2 with { HalfType = DType.BFloat16, MasterWeights = MasterWeights.Remainder });
+        Assert.That(split.Weight.ReadFullPrecision(), Is.EqualTo(first), "nothing is lost by splitting");
+        Assert.That(split.Weight.DType, Is.EqualTo(DType.BFloat16));
+
+        var x = Tensor.Create([0.5f, -0.25f, 2f], [1, 3]);
+        foreach (var amp in new[] { masters, remainders })
+        {
+            using var adam = new Adam(amp.Parameters(), lr: 1e-3);
+            using var trainer = new Trainer(adam, new TrainerOptions { Scaler = amp.Scaler });
+            trainer.Run(() => amp.Forward(x).Sum(), steps: 20);
+        }
+
+        Assert.That(split.Weight.ReadFullPrecision(), Is.EqualTo(wide.Weight.ToArray<float>()), "bit by bit");
+        Assert.That(split.Bias!.ReadFullPrecision(), Is.EqualTo(wide.Bias!.ToArray<float>()));
+        Assert.That(split.Weight.ReadFullPrecision(), Is.Not.EqualTo(first));
+    }
+
+    [Test]
+    public void SplitFloats_JoinToTheSameBits()
+    {
+        float[] values =
+        [
+            0, -0f, 1, -1, float.MaxValue, float.MinValue, float.Epsilon, float.PositiveInfinity, float.NegativeInfinity, float.NaN, 1.00390625f, 3.1415927f,
+            .. Enumerable.Range(0, 1000).Select(i => BitConverter.Int32BitsToSingle((i * 4_194_303) & int.MaxValue)).Where(value => !float.IsNaN(value)),
+        ];
+        var (upper, lower) = SplitFloat.Split(values);
+        Assert.That(Array.ConvertAll(SplitFloat.Join(upper, lower), BitConverter.SingleToInt32Bits), Is.EqualTo(Array.ConvertAll(values, BitConverter.SingleToInt32Bits)));
+        foreach (var (value, rounded) in values.Zip(upper))
+        {
+            Assert.That(float.IsNaN((float)rounded), Is.EqualTo(float.IsNaN(value)));
+            Assert.That(Math.Abs((float)rounded - value) <= Math.Abs(value) / 256 || float.IsNaN(value) || float.IsInfinity((float)rounded) || Math.Abs(value) < 1e-37);
         }
     }
 

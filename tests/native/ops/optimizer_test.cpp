@@ -203,6 +203,75 @@ TEST(Optimizer, OnEveryDevice_GivesTheSameBitsWithAllInputs) {
     }
 }
 
+/// The bits of f32 numbers whose halves are these, the upper one raised where the lower one's highest bit is set.
+std::vector<uint8_t> joined(const TestTensor &high, const TestTensor &low) {
+    const std::vector<uint8_t> upper = high.bytes();
+    const std::vector<uint8_t> lower = low.bytes();
+    std::vector<uint8_t> all;
+    for (size_t i = 0; i < upper.size(); i += 2) {
+        const uint32_t rounded = static_cast<uint32_t>(upper[i + 1]) << 8 | upper[i];
+        const uint32_t truncated = rounded - (lower[i + 1] >> 7);
+        for (const uint32_t byte : {static_cast<uint32_t>(lower[i]), static_cast<uint32_t>(lower[i + 1]),
+                                    truncated & 0xFF, truncated >> 8}) {
+            all.push_back(static_cast<uint8_t>(byte));
+        }
+    }
+    return all;
+}
+
+TEST(Optimizer, Step_OfBf16WithRemainders_IsThatOfF32) {
+    const auto lamb = [](const Model &model, const auto &inputs) { return lamb_step(model, inputs); };
+    std::vector<Case> optimizers = cases();
+    optimizers.push_back({"lamb", lamb});
+    for (const Case &optimizer : optimizers) {
+        for (const auto misaligned : {Misaligned::kNone, Misaligned::kParam, Misaligned::kFirstState,
+                                      Misaligned::kCopy, Misaligned::kGrad}) {
+            Model full;
+            Model split;
+            for (const int64_t elements : {1, 7, 150, 2048, 4099}) {
+                for (const mezzo_dtype grad : {MEZZO_DTYPE_BF16, MEZZO_DTYPE_F32}) {
+                    full.add(MEZZO_DTYPE_F32, elements, grad, MEZZO_DTYPE_BF16, misaligned);
+                    split.add(MEZZO_DTYPE_BF16, elements, grad, kNoCopy, misaligned);
+                    // The f32 numbers begin as bf16, and so with a remainder of 0.
+                    full.params.back().write(split.params.back().values());
+                    full.grads.back().write(split.grads.back().values());
+                    const std::vector<double> zeros(static_cast<size_t>(2 * elements + 2), 0);
+                    const TestTensor remainders(MEZZO_DTYPE_U8, {2 * elements + 2}, zeros);
+                    split.copies.back() = remainders.view(misaligned == Misaligned::kCopy ? 2 : 0, {2 * elements});
+                }
+            }
+            // Numbers that f32 does not hold in 16 bits, and what training may bring.
+            full.grads[6].write([&] {
+                std::vector<double> values = split.grads[6].values();
+                values[3] = INFINITY;
+                values[5] = NAN;
+                split.grads[6].write(values);
+                return values;
+            }());
+            for (int t = 0; t < 4; ++t) {
+                ASSERT_OK(optimizer.run(full, full.inputs()));
+                ASSERT_OK(optimizer.run(split, split.inputs()));
+            }
+            for (size_t k = 0; k < full.params.size(); ++k) {
+                SCOPED_TRACE(std::string(optimizer.name) + ", parameter " + std::to_string(k));
+                const std::vector<double> rounded = split.params[k].values();
+                const std::vector<double> exact = full.params[k].values();
+                bool is_finite = true;
+                for (size_t i = 0; i < exact.size(); ++i) {
+                    is_finite = is_finite && std::isfinite(exact[i]);
+                    EXPECT_EQ(std::isnan(rounded[i]), std::isnan(exact[i]));
+                    if (!std::isfinite(exact[i])) continue;
+                    EXPECT_NEAR(rounded[i], exact[i], std::abs(exact[i]) * 0x1p-8);
+                }
+                if (is_finite) {
+                    EXPECT_EQ(joined(split.params[k], split.copies[k]), full.params[k].bytes());
+                }
+                EXPECT_TRUE(is_identical(split.first_states[k].values(), full.first_states[k].values()));
+            }
+        }
+    }
+}
+
 TEST(Optimizer, InAGraph_StepsAsOftenAsItIsLaunched) {
     for (const Case &optimizer : cases()) {
         for (const int count : {0, 1, 33, 200}) {
@@ -285,8 +354,18 @@ TEST(Optimizer, Step_RejectsBadTensors) {
     EXPECT_FAILS(one.run(p, wide, v, copy, g), DTYPE_MISMATCH, "adam_step: exp_avgs[0] is f64[8], expected dtype f32");
     EXPECT_FAILS(one.run(half, half, v, {}, g), DTYPE_MISMATCH, "adam_step: exp_avgs[0] is f16[8], expected dtype f32");
     EXPECT_FAILS(one.run(half, m, v, copy, g), INVALID_ARGUMENT,
-                 "adam_step: param_copies[0] is given for params[0], which is f16[8], expected copies of f32 and f64 "
-                 "parameters alone");
+                 "adam_step: param_copies[0] is f16[8], expected none for params[0], which is f16[8]: f32 and f64 "
+                 "parameters have copies, bf16 ones u8 remainders");
+    const TestTensor few(MEZZO_DTYPE_U8, {8});
+    const TestTensor brain_grad(MEZZO_DTYPE_BF16, {8});
+    EXPECT_FAILS(one.run(brain, m, v, few, brain_grad), SHAPE_MISMATCH,
+                 "adam_step: param_copies[0] is u8[8], expected 16 elements, 2 for each of params[0], which is bf16[8]");
+    const TestTensor odd = TestTensor::misaligned(MEZZO_DTYPE_U8, {16}, std::vector<double>(16, 0));
+    EXPECT_FAILS(one.run(brain, m, v, odd, brain_grad), INVALID_ARGUMENT,
+                 "adam_step: param_copies[0] begins at an odd byte, expected elements of 16 bits");
+    EXPECT_FAILS(one.run(half, m, v, few, half), INVALID_ARGUMENT,
+                 "adam_step: param_copies[0] is u8[8], expected none for params[0], which is f16[8]: f32 and f64 "
+                 "parameters have copies, bf16 ones u8 remainders");
     EXPECT_FAILS(one.run(half, m, v, {}, brain), DTYPE_MISMATCH,
                  "adam_step: grads[0] is bf16[8], expected dtype f16 or f32");
     EXPECT_FAILS(one.run(p, m, shorter, copy, g), SHAPE_MISMATCH,
