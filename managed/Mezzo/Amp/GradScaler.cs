@@ -171,8 +171,8 @@ public sealed class GradScaler
         return new ScaledGradients(this, optimizer, _iteration);
     }
 
-    /// <summary>Divides an optimizer's gradients by the scale, so that they can be clipped or looked at before <see cref="Step"/>.</summary>
-    /// <exception cref="InvalidOperationException">Called twice between updates, after <see cref="Step"/>, or before <see cref="Scale(Tensor)"/>.</exception>
+    /// <summary>Divides an optimizer's gradients by the scale, so that they can be clipped or looked at before <see cref="Step(Optimizer)"/>.</summary>
+    /// <exception cref="InvalidOperationException">Called twice between updates, after <see cref="Step(Optimizer)"/>, or before <see cref="Scale(Tensor)"/>.</exception>
     public void Unscale(Optimizer optimizer)
     {
         ArgumentNullException.ThrowIfNull(optimizer);
@@ -219,6 +219,33 @@ public sealed class GradScaler
         return step.Result(step.Scale?.Item() ?? 1, step.FoundInf?.Item() ?? 0, MezzoScaleCause.None, summary);
     }
 
+    /// <summary>
+    /// Computes a loss, differentiates it anew at the scale, steps and updates the scale. Where Inf or NaN was found that a lower
+    /// scale may cure, all of it is done again at that scale, as apex's <c>FP16_Optimizer.step(closure)</c> does.
+    /// </summary>
+    /// <param name="optimizer">The only one of the iteration.</param>
+    /// <param name="closure">Returns the loss, a scalar; unlike PyTorch's, it neither clears gradients nor differentiates.</param>
+    /// <param name="retries">How often it may be done again, at least 0.</param>
+    /// <returns>The last loss, and what happened in the end.</returns>
+    public (Tensor Loss, ScalerStepResult Result) Step(Optimizer optimizer, Func<Tensor> closure, int retries = 0)
+    {
+        ArgumentNullException.ThrowIfNull(optimizer);
+        ArgumentNullException.ThrowIfNull(closure);
+        ArgumentOutOfRangeException.ThrowIfNegative(retries);
+        while (true)
+        {
+            optimizer.ZeroGrad();
+            var loss = closure();
+            Scale(loss).Backward();
+            var result = StepAndUpdate(optimizer);
+            bool mayHelp = result.Reason == SkipReason.NonFiniteGradients && GetScale() < result.Scale;
+            if (!mayHelp || retries-- == 0)
+            {
+                return (loss, result);
+            }
+        }
+    }
+
     /// <summary>Whether an optimizer's gradients have been unscaled, and no step was made since.</summary>
     internal bool IsUnscaled(Optimizer optimizer) => _active.TryGetValue(optimizer, out var state) && state.Stage == Stage.Unscaled;
 
@@ -243,7 +270,7 @@ public sealed class GradScaler
         return isNaN ? result with { Reason = SkipReason.NotANumber } : result;
     }
 
-    /// <summary>The part of <see cref="Step"/> that runs on the device; nothing is read back.</summary>
+    /// <summary>The part of <see cref="Step(Optimizer)"/> that runs on the device; nothing is read back.</summary>
     internal IssuedScalerStep IssueStep(Optimizer optimizer)
     {
         ArgumentNullException.ThrowIfNull(optimizer);

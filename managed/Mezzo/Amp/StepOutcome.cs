@@ -36,7 +36,7 @@ public enum SkipReason
     NotANumber = 4,
 }
 
-/// <summary>What <see cref="GradScaler.Step"/> did.</summary>
+/// <summary>What <see cref="GradScaler.Step(Optimizer)"/> did.</summary>
 /// <param name="Outcome">Applied or skipped.</param>
 /// <param name="Reason">Why it was skipped.</param>
 /// <param name="Scale">The loss scale that the gradients were computed at.</param>

@@ -109,6 +109,19 @@ public abstract class Optimizer : IDisposable
     /// <summary>What can be changed and a captured step holds as it was, as a value that can be compared.</summary>
     internal object Settings => (MeasuresGradients, string.Join(',', Groups.Select(group => group.ScheduleSteps)));
 
+    /// <summary>Computes a loss, differentiates it anew and applies the gradients.</summary>
+    /// <param name="closure">Returns the loss, a scalar; unlike PyTorch's, it neither clears gradients nor differentiates.</param>
+    /// <returns>The loss.</returns>
+    public Tensor Step(Func<Tensor> closure)
+    {
+        ArgumentNullException.ThrowIfNull(closure);
+        ZeroGrad();
+        var loss = closure();
+        loss.Backward();
+        Step();
+        return loss;
+    }
+
     /// <summary>Applies the gradients. Parameters without one are left alone.</summary>
     /// <exception cref="InvalidOperationException">A gradient is still multiplied by a <see cref="GradScaler"/>'s loss scale.</exception>
     public void Step()
