@@ -201,6 +201,11 @@ internal sealed class TrainSinCosCommand
         }
 
         _terminal.Output.WriteLine();
+        foreach (string line in SinCosSkips.Lines(result))
+        {
+            _terminal.Output.WriteLine(line);
+        }
+
         if (result.Interrupted)
         {
             _terminal.Output.WriteLine("Interrupted: the table and the report hold what was measured until then.");

@@ -76,6 +76,31 @@ public sealed partial class SinCosReportTests
     }
 
     [Test]
+    public void SkippedSteps_AreListedWithWhyAndWhere()
+    {
+        var run = SampleResults.Run(Precision.Float16, SampleResults.Losses(1000), skipping: true);
+        int last = run.Steps.Count - 1;
+        StepResult[] steps =
+        [
+            .. run.Steps.Take(last).Select(step => step with { Outcome = StepOutcome.Applied, Reason = SkipReason.None }),
+            run.Steps[last] with { Gradients = new GradientSummary(2.5, 3, 4, 5, 6, "trunk.0.weight") },
+        ];
+        var result = SampleResults.Result(
+            1000, 1000, new SinCosRun(run.Precision, run.Scaling, steps, run.Elapsed, run.PeakBytes, run.Capture, run.Prediction));
+        string[] lines = [.. SinCosSkips.Lines(result)];
+        Assert.That(lines, Has.Length.EqualTo(1));
+        string text = XDocument.Parse(SinCosReport.Render(result, SampleResults.Environment)).Root!.Value;
+        foreach (string expected in new[] { "fp16, epoch 999", "gradients with Inf or NaN", "3 Inf, 4 NaN", "trunk.0.weight" })
+        {
+            Assert.That(lines[0], Does.Contain(expected));
+            Assert.That(text, Does.Contain(expected));
+        }
+
+        Assert.That(SinCosSkips.Lines(SampleResults.Result(1000, 1000, run)).ToArray(), Has.Length.EqualTo(6).And.Some.Contains("995 more steps skipped"));
+        Assert.That(SinCosSkips.Table(SampleResults.Result(1000, 1000, run))!.Value, Does.Contain("The first 50 of 1,000 skipped steps."));
+    }
+
+    [Test]
     public void EveryChart_HasATitleAndADescriptionOfItsOwn()
     {
         var page = XDocument.Parse(Compare());
@@ -84,7 +109,7 @@ public sealed partial class SinCosReportTests
 
         Assert.Multiple(() =>
         {
-            Assert.That(charts, Has.Length.EqualTo(8));
+            Assert.That(charts, Has.Length.EqualTo(10));
             Assert.That(ids, Is.Unique);
             foreach (var chart in charts)
             {

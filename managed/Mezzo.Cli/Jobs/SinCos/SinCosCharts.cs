@@ -91,6 +91,23 @@ internal sealed class SinCosCharts(SinCosResult result)
             XyChart.Draw(frame, EpochAxis(), y, [.. lines, .. marks]));
     }
 
+    /// <summary>How large the gradients were, and how much of the 16-bit range the loss scale made them use.</summary>
+    public XElement Gradients()
+    {
+        XElement Chart(string id, string title, string label, Func<SinCosRun, IReadOnlyList<double>> values) => XyChart.Draw(
+            new ChartFrame(id, title, $"{title} of {RunNames}.", FlatHeight),
+            EpochAxis(),
+            LogAxis.Fit(label, Runs.SelectMany(values), logBase: id == "grad-norm" ? 10 : 2),
+            [.. Runs.Select((run, i) => new Series(SeriesKind.Line, i + 1, Thinning.MinMax(values(run)), run.Name))]);
+
+        return Html.Figure(
+            "The norm of all gradients, without the loss scale, and the largest single gradient as it was computed, with it. " +
+                "f16 ends at 2^16, and below 2^-14 it loses bits.",
+            Html.Legend([.. Runs.Select((run, i) => (SeriesKind.Line, i + 1, run.Name))]),
+            Html.Panel("norm", Chart("grad-norm", "Norm of the gradients", "norm, log scale", run => run.GradNorms)),
+            Html.Panel("largest", Chart("grad-largest", "Largest gradient", "size, log scale", run => [.. run.LargestExponents.Select(double.Exp2)])));
+    }
+
     /// <summary>Time and peak memory of each run.</summary>
     public XElement Cost() => Html.Figure(
         "Time of the training loop alone, and the most bytes of tensors that were live at once.",

@@ -80,6 +80,7 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view)
             Clipping = options.MaxGradNorm is { } norm ? GradientClipping.ByNorm(norm) : hyperparameters.Clipping,
         };
         var optimizer = (options.Optimizer with { Options = hyperparameters }).Create(net.Parameters());
+        optimizer.MeasuresGradients = true;
         optimizer.Schedule = options.Schedule.Create(options.Epochs, options.Warmup);
         return optimizer;
     }

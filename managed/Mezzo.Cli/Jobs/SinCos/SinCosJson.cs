@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Text.Json;
+using Mezzo.Cli.Report;
 
 namespace Mezzo.Cli.Jobs.SinCos;
 
@@ -35,6 +36,21 @@ internal static class SinCosJson
         json.WriteNumber("skipped_steps", run.SkippedSteps);
         WriteNumbers(json, "scales", run.Scales);
         WriteNumbers(json, "grad_norms", run.GradNorms);
+        json.WriteStartArray("skips");
+        foreach (var step in run.Skips)
+        {
+            json.WriteStartObject();
+            json.WriteNumber("epoch", step.Step);
+            json.WriteString("reason", Format.Reason(step.Reason));
+            json.WritePropertyName("scale");
+            WriteNumber(json, step.Scale);
+            json.WriteNumber("infs", step.Gradients?.Infs ?? 0);
+            json.WriteNumber("nans", step.Gradients?.NaNs ?? 0);
+            json.WriteString("first_in", step.Gradients?.FirstNonFinite);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
         json.WriteNumber("peak_bytes", run.PeakBytes);
         json.WriteBoolean("captured", run.IsCaptured);
         json.WriteEndObject();

@@ -28,6 +28,8 @@ internal static class SinCosReport
             Element("h2", "How it learnt"),
             charts.Loss(),
             charts.LossScale(),
+            SinCosSkips.Table(result),
+            charts.Gradients(),
             Element("h2", "What it cost"),
             charts.Cost(),
             Element("h2", "How to repeat it"),

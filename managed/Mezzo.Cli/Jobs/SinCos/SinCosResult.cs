@@ -33,7 +33,10 @@ internal sealed record SinCosRun(
 
     public double Seconds => Elapsed.TotalSeconds;
 
-    public int SkippedSteps { get; } = Steps.Count(step => step.Outcome == StepOutcome.Skipped);
+    /// <summary>The steps that were skipped.</summary>
+    public IReadOnlyList<StepResult> Skips { get; } = [.. Steps.Where(step => step.Outcome == StepOutcome.Skipped)];
+
+    public int SkippedSteps => Skips.Count;
 
     /// <summary>Whether the steps ended up as launches of a graph.</summary>
     public bool IsCaptured => Capture.State == CaptureState.Launching;
@@ -42,8 +45,11 @@ internal sealed record SinCosRun(
 
     public IReadOnlyList<double> Scales { get; } = [.. Steps.Select(step => step.Scale)];
 
-    /// <summary>The norms of all gradients; empty where nobody measured them.</summary>
-    public IReadOnlyList<double> GradNorms { get; } = [.. Steps.Select(step => step.Gradients?.Norm).OfType<double>()];
+    /// <summary>The norms of all gradients without the loss scale.</summary>
+    public IReadOnlyList<double> GradNorms { get; } = [.. Steps.Select(step => step.Gradients?.Norm ?? double.NaN)];
+
+    /// <summary>e of the largest gradient, of 2^e and more, as it came, with the loss scale; NaN where there was none.</summary>
+    public IReadOnlyList<double> LargestExponents { get; } = [.. Steps.Select(step => step.Gradients?.LargestExponent ?? double.NaN)];
 
     /// <summary>The smallest finite loss; NaN when there is none.</summary>
     public double SmallestLoss => Losses.Where(double.IsFinite).DefaultIfEmpty(double.NaN).Min();
