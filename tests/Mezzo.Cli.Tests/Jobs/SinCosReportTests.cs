@@ -96,8 +96,8 @@ public sealed partial class SinCosReportTests
             Assert.That(text, Does.Contain(expected));
         }
 
-        Assert.That(SinCosSkips.Lines(SampleResults.Result(1000, 1000, run)).ToArray(), Has.Length.EqualTo(6).And.Some.Contains("995 more steps skipped"));
-        Assert.That(SinCosSkips.Table(SampleResults.Result(1000, 1000, run))!.Value, Does.Contain("The first 50 of 1,000 skipped steps."));
+        Assert.That(SinCosSkips.Lines(SampleResults.Result(1000, 1000, run)).ToArray(), Has.Length.EqualTo(6).And.Some.Contains("329 more steps skipped"));
+        Assert.That(SinCosSkips.Table(SampleResults.Result(1000, 1000, run))!.Value, Does.Contain("The first 50 of 334 skipped steps."));
     }
 
     [Test]
