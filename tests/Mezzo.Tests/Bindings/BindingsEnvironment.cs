@@ -59,13 +59,3 @@ internal static class BindingsEnvironment
         return output;
     }
 }
-
-/// <summary>A folder for the files of one test, deleted after it.</summary>
-internal sealed class TemporaryFolder : IDisposable
-{
-    private readonly string _path = Directory.CreateTempSubdirectory("mezzo-bindings-").FullName;
-
-    public string File(params string[] parts) => Path.Combine([_path, .. parts]);
-
-    public void Dispose() => Directory.Delete(_path, recursive: true);
-}

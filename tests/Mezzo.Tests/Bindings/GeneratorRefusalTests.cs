@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using Mezzo.Bindings.Generator;
+using Mezzo.Tests.Support;
 
 namespace Mezzo.Tests.Bindings;
 

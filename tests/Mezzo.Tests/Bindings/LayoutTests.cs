@@ -6,6 +6,7 @@ using System.Runtime.InteropServices;
 using Mezzo.Bindings.Generator.Emitting;
 using Mezzo.Bindings.Generator.Model;
 using Mezzo.Native;
+using Mezzo.Tests.Support;
 
 namespace Mezzo.Tests.Bindings;
 

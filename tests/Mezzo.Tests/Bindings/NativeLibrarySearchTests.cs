@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Runtime.InteropServices;
 using Mezzo.Native;
+using Mezzo.Tests.Support;
 
 namespace Mezzo.Tests.Bindings;
 
