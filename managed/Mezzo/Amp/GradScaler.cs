@@ -15,11 +15,12 @@ namespace Mezzo;
 /// scaler.Step(optimizer);
 /// scaler.Update();
 /// </code></example>
-public sealed class GradScaler
+public sealed partial class GradScaler
 {
     private readonly ConditionalWeakTable<Optimizer, OptimizerState> _known = [];
     private readonly Dictionary<Optimizer, OptimizerState> _active = []; // unscaled or stepped since the last update
     private readonly Device _device;
+    private readonly ScalerPolicy _given; // before any change
     private ScaleState _initial;
     private long _iteration;
     private DeviceState? _state;
@@ -57,7 +58,7 @@ public sealed class GradScaler
             throw new ArgumentException($"The policy's MaxScale is {policy.MaxScale}, expected at least its MinScale, {policy.MinScale}.", nameof(policy));
         }
 
-        (Policy, _device) = (policy, device ?? Device.Default);
+        (Policy, _given, _device) = (policy, policy, device ?? Device.Default);
         _initial = new ScaleState(policy.InitScale, GrowthTracker: 0, policy.Hysteresis);
     }
 
@@ -412,12 +413,16 @@ public sealed class GradScaler
     /// <exception cref="ArgumentException">
     /// A key is missing, a value out of its range, or the state that of a policy that counts differently; nothing is changed then.
     /// </exception>
-    public void LoadStateDict(GradScalerState state)
+    public void LoadStateDict(GradScalerState state) => Check(state)();
+
+    /// <summary>Checks a saved state.</summary>
+    /// <returns>Takes it over.</returns>
+    private Action Check(GradScalerState state)
     {
         ArgumentNullException.ThrowIfNull(state);
         if (!IsEnabled)
         {
-            return;
+            return () => { };
         }
 
         if (state == GradScalerState.Empty)
@@ -458,8 +463,11 @@ public sealed class GradScaler
         }
 
         int hysteresis = HasHysteresis ? Required(state.HysteresisTracker, "_hysteresis_tracker") : 1;
-        (Policy, _initial) = (policy, new ScaleState(scale, tracker, hysteresis));
-        _state?.Write(_initial);
+        return () =>
+        {
+            (Policy, _initial) = (policy, new ScaleState(scale, tracker, hysteresis));
+            _state?.Write(_initial);
+        };
     }
 
     private static bool HasGradients(Optimizer optimizer) => optimizer.Parameters.Any(parameter => parameter.Grad is not null);

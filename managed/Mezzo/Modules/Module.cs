@@ -6,7 +6,7 @@ namespace Mezzo;
 /// Disposing of a module frees its parameters and those of the modules it is made of. One that is not
 /// disposed of is freed when it is collected, which may be late for a model of many bytes.
 /// </remarks>
-public abstract class Module : IDisposable
+public abstract partial class Module : IDisposable
 {
     private readonly List<(string Name, Parameter Parameter)> _parameters = [];
     private readonly List<(string Name, Module Module)> _children = [];

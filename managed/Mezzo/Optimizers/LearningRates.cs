@@ -51,6 +51,9 @@ internal sealed class LearningRates
         _next += steps;
     }
 
+    /// <summary>Forgets how far the device is, after its counter was set to another number.</summary>
+    public void Reset() => _source = null;
+
     /// <summary>Frees the rates.</summary>
     public void Free() => Tensor.Dispose();
 

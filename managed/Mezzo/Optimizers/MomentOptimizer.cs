@@ -27,6 +27,13 @@ public abstract class MomentOptimizer<TOptions> : Optimizer<TOptions>
         Array.ConvertAll(parameters, parameter => parameter.Grad!.Handle));
 
     /// <inheritdoc/>
+    private protected sealed override IEnumerable<ParameterState> States() => _moments.SelectMany(pair => new[]
+    {
+        new ParameterState("exp_avg", pair.Key, pair.Value.ExpAvg),
+        new ParameterState("exp_avg_sq", pair.Key, pair.Value.ExpAvgSq),
+    });
+
+    /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
         base.Dispose(disposing);

@@ -4,7 +4,7 @@ using Mezzo.Native;
 namespace Mezzo;
 
 /// <summary>Changes parameters by their gradients: one native call for each group of parameters.</summary>
-public abstract class Optimizer : IDisposable
+public abstract partial class Optimizer : IDisposable
 {
     private readonly Parameter[] _parameters;
     private readonly Dictionary<Parameter, ParameterGroup> _groupOf;

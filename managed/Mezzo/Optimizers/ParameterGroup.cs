@@ -14,7 +14,7 @@ public enum ScheduleSteps
 }
 
 /// <summary>Parameters of an optimizer with hyperparameters, a learning rate and a schedule of their own.</summary>
-public sealed class ParameterGroup
+public sealed partial class ParameterGroup
 {
     private readonly LearningRates _rates;
     private readonly Tensor _step;

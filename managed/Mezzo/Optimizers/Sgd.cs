@@ -63,6 +63,10 @@ public sealed class Sgd : Optimizer<SgdOptions>
         options.ToDescriptor());
 
     /// <inheritdoc/>
+    private protected override IEnumerable<ParameterState> States() =>
+        _buffers.Select(pair => new ParameterState("momentum_buffer", pair.Key, pair.Value));
+
+    /// <inheritdoc/>
     protected override void Dispose(bool disposing)
     {
         base.Dispose(disposing);

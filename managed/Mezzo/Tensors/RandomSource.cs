@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Globalization;
 using Mezzo.Native;
 
 namespace Mezzo;
@@ -9,7 +10,7 @@ namespace Mezzo;
 /// be drawn while a <see cref="Graph"/> is captured, whose launches would repeat the same numbers.
 /// </summary>
 /// <param name="seed">Names the experiment.</param>
-public sealed class RandomSource(ulong seed)
+public sealed class RandomSource(ulong seed) : IResumable
 {
     private static RandomSource _default = new(0);
     private long _streams;
@@ -18,10 +19,37 @@ public sealed class RandomSource(ulong seed)
     public static RandomSource Default => Volatile.Read(ref _default);
 
     /// <summary>The seed.</summary>
-    public ulong Seed { get; } = seed;
+    public ulong Seed { get; private set; } = seed;
+
+    /// <summary>Number of streams that draws have taken.</summary>
+    internal long StreamsTaken => Interlocked.Read(ref _streams);
 
     /// <summary>Replaces <see cref="Default"/> by a fresh source, as <c>torch.manual_seed</c> does.</summary>
     public static void SetDefaultSeed(ulong seed) => Volatile.Write(ref _default, new RandomSource(seed));
+
+    /// <inheritdoc/>
+    void IResumable.Save(SavedPart part)
+    {
+        part.Write("seed", Seed.ToString(CultureInfo.InvariantCulture));
+        part.Write("streams", StreamsTaken);
+    }
+
+    /// <inheritdoc/>
+    Action IResumable.Load(SavedPart part)
+    {
+        string text = part.ReadString("seed");
+        if (!ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong seed))
+        {
+            throw part.Refuse("seed", $"is '{text}', expected a whole number from 0 to 2^64 - 1");
+        }
+
+        long streams = part.ReadInt64("streams", least: 0);
+        return () =>
+        {
+            Seed = seed;
+            Interlocked.Exchange(ref _streams, streams);
+        };
+    }
 
     /// <summary>Takes the next stream.</summary>
     /// <exception cref="MezzoException">This thread is capturing a graph.</exception>

@@ -25,7 +25,6 @@ internal sealed partial class StepRunner : IDisposable
     private readonly HashSet<Tensor> _cleared;
     private readonly List<RepeatedStep> _kept = [];
     private readonly List<PendingStep> _pending = [];
-    private long _number;
     private int _unknownInARow;
     private bool _toldOfUnknown;
     private int _retries; // of the step in progress
@@ -52,6 +51,9 @@ internal sealed partial class StepRunner : IDisposable
     /// <summary>How the latest step ran.</summary>
     public CaptureStatus Status { get; private set; }
 
+    /// <summary>Number of the next step.</summary>
+    public long Next { get; set; }
+
     /// <summary>Runs a step and waits for it, or launches it and lets a later call wait.</summary>
     /// <param name="function">The loss function and its inputs.</param>
     /// <param name="readEvery">Number of steps to wait for together.</param>
@@ -64,7 +66,7 @@ internal sealed partial class StepRunner : IDisposable
             repeated.Launch();
             Status = repeated.Status;
             _step.Keep(_pending.Count, readEvery);
-            _pending.Add(new PendingStep(_number++, repeated.Issued, report));
+            _pending.Add(new PendingStep(Next++, repeated.Issued, report));
             if (_pending.Count == readEvery)
             {
                 ReadPending();
@@ -76,7 +78,7 @@ internal sealed partial class StepRunner : IDisposable
         ReadPending();
         _retries = 0;
         var (step, loss) = RunNow(function);
-        report(Result(_number++, step, loss) with { Retries = _retries });
+        report(Result(Next++, step, loss) with { Retries = _retries });
     }
 
     /// <summary>Waits for all steps launched so far, and reports those that nobody has waited for.</summary>
@@ -223,7 +225,7 @@ internal sealed partial class StepRunner : IDisposable
         if (!_toldOfUnknown)
         {
             _toldOfUnknown = true;
-            LogRefused(_logger, _number, Status.Reason);
+            LogRefused(_logger, Next, Status.Reason);
         }
 
         return RunOpByOp(function);
@@ -234,7 +236,7 @@ internal sealed partial class StepRunner : IDisposable
     {
         if (repeated.Graph is not null)
         {
-            LogDropped(_logger, _number, reason);
+            LogDropped(_logger, Next, reason);
         }
 
         Status = new CaptureStatus(CaptureState.Preparing, reason);
@@ -245,7 +247,7 @@ internal sealed partial class StepRunner : IDisposable
         else if (!repeated.TryStartOver(reason))
         {
             Status = repeated.Status;
-            LogRefused(_logger, _number, reason);
+            LogRefused(_logger, Next, reason);
         }
 
         var result = RunOpByOp(function, out var trace);
@@ -268,7 +270,7 @@ internal sealed partial class StepRunner : IDisposable
             using var scope = TensorScope.Begin();
             var graph = Graph.Capture(() => issued = _step.Issue(function, inputs, out _), _step.Optimizer.Device);
             repeated.Take(graph, issued, _step.Optimizer.Parameters);
-            LogCaptured(_logger, _number, graph.Ops, graph.MemoryBytes);
+            LogCaptured(_logger, Next, graph.Ops, graph.MemoryBytes);
         }
         catch (Exception exception)
         {
@@ -291,7 +293,7 @@ internal sealed partial class StepRunner : IDisposable
         Status = repeated.Status;
         if (repeated.IsRefused)
         {
-            LogRefused(_logger, _number, Status.Reason);
+            LogRefused(_logger, Next, Status.Reason);
         }
 
         return repeated.Graph is not null;
@@ -323,7 +325,7 @@ internal sealed partial class StepRunner : IDisposable
         {
             if (!repeated.TryGiveUp())
             {
-                LogRefused(_logger, _number, repeated.Status.Reason);
+                LogRefused(_logger, Next, repeated.Status.Reason);
             }
         }
     }

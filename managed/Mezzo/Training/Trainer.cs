@@ -39,10 +39,18 @@ public sealed partial class Trainer : IDisposable
             throw new ArgumentOutOfRangeException(nameof(options), _options.ReadEvery, $"ReadEvery must be from 1 to {MaxReadEvery}.");
         }
 
+        ArgumentOutOfRangeException.ThrowIfNegative(_options.SaveEvery, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfLessThan(_options.SavesKept, 1, nameof(options));
+        if (_options is { SaveEvery: > 0, SaveFolder: null })
+        {
+            throw new ArgumentException("SaveEvery is set, but no SaveFolder to save in.", nameof(options));
+        }
+
         Scaler = _options.Scaler
             ?? (_options.Precision == Precision.Float16 ? new GradScaler(device: optimizer.Device) : new GradScaler(ScalerPolicy.Static(1), optimizer.Device));
         _training = new TrainingStep(optimizer, Scaler, _options.Precision);
         _runner = new StepRunner(_training, _options.Capture, _options.RetriesOnOverflow, _options.Logger);
+        _weights = WeightsOf(_options.Model, optimizer);
     }
 
     /// <summary>The loss scaler in use.</summary>
@@ -206,15 +214,12 @@ public sealed partial class Trainer : IDisposable
         long start = Stopwatch.GetTimestamp();
         try
         {
-            foreach (var function in functions)
+            // Asked before a batch is taken: one that was taken and not trained on would be missed when the run is resumed.
+            using var steps = functions.GetEnumerator();
+            while (!(cancelled = cancellationToken.IsCancellationRequested) && steps.MoveNext())
             {
-                cancelled = cancellationToken.IsCancellationRequested;
-                if (cancelled)
-                {
-                    break;
-                }
-
-                _runner.Run(function, readEvery, Receive);
+                _runner.Run(steps.Current, readEvery, Receive);
+                SaveIfDue();
             }
         }
         finally
@@ -222,6 +227,12 @@ public sealed partial class Trainer : IDisposable
             _runner.ReadPending();
         }
 
+        if (_options.SaveFolder is { } folder && results.Count > 0 && _savedAt != StepsDone)
+        {
+            Save(folder);
+        }
+
+        cancelled = cancelled && !(functions.TryGetNonEnumeratedCount(out int count) && count == results.Count);
         return new TrainingHistory(results, Stopwatch.GetElapsedTime(start), cancelled);
 
         void Receive(StepResult result)
@@ -239,6 +250,7 @@ public sealed partial class Trainer : IDisposable
         _runner.Run(function, readEvery: 1, result => received = result);
         Report(received);
         ThrowWhereOver(received);
+        SaveIfDue();
         return received;
     }
 

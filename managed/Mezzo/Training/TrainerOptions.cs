@@ -53,4 +53,28 @@ public sealed class TrainerOptions
 
     /// <summary>Steps between two logged losses; 0 logs none.</summary>
     public int LogEvery { get; init; } = 20;
+
+    /// <summary>
+    /// Folder that <c>Trainer.Run</c> saves the state of the run in when it ends or is cancelled, and every
+    /// <see cref="SaveEvery"/> steps; null for none. <see cref="Trainer.Resume"/> goes on from there.
+    /// </summary>
+    public string? SaveFolder { get; init; }
+
+    /// <summary>Steps between two saves; 0 saves at the end of a run alone.</summary>
+    public int SaveEvery { get; init; }
+
+    /// <summary>Number of saved states to keep; older ones are deleted. More than one serves where the disk damages the latest.</summary>
+    public int SavesKept { get; init; } = 2;
+
+    /// <summary>
+    /// What the weights of a saved state are taken from, and named by. Null stands for the optimizer's parameters, under the names
+    /// that they have when the trainer is made.
+    /// </summary>
+    public Module? Model { get; init; }
+
+    /// <summary>
+    /// What is saved besides the weights, the optimizer, the scaler and <see cref="RandomSource.Default"/>, such as a
+    /// <see cref="BatchOrder"/>; under names without a dot.
+    /// </summary>
+    public IReadOnlyList<(string Name, IResumable Part)> SavedParts { get; init; } = [];
 }

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+using Mezzo.Native;
+
+namespace Mezzo;
+
+public abstract partial class Module
+{
+    /// <summary>
+    /// What a model has learnt, by name: its parameters as <see cref="NamedParameters"/> lists them. The tensors are the module's
+    /// own, no copies of them.
+    /// </summary>
+    /// <example><code>SafeTensors.Save("net.safetensors", model.StateDict());</code></example>
+    public IReadOnlyDictionary<string, Tensor> StateDict() =>
+        new OrderedDictionary<string, Tensor>(NamedParameters().Select(named => KeyValuePair.Create(named.Name, (Tensor)named.Parameter)));
+
+    /// <summary>
+    /// Overwrites what the module has learnt. Elements may come in a narrower dtype that the module's own holds exactly, as f16 or
+    /// bf16 for f32, and from another device.
+    /// </summary>
+    /// <param name="state">Tensors by name.</param>
+    /// <param name="strict">Whether names that are missing or too many are an error; otherwise those in common are loaded.</param>
+    /// <exception cref="ArgumentException">The names differ, or a shape or dtype; the message lists them, and nothing has been changed.</exception>
+    public void LoadStateDict(IReadOnlyDictionary<string, Tensor> state, bool strict = true)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        var own = StateDict();
+        if (StateDictDifferences.Describe(own, state, tensor => (tensor.DType, tensor.Shape.ToArray(), tensor.Description), strict, mayWiden: true) is { } differences)
+        {
+            throw new ArgumentException($"The state dictionary does not fit the module: {differences}", nameof(state));
+        }
+
+        foreach (var (name, tensor) in own)
+        {
+            if (state.TryGetValue(name, out var given))
+            {
+                Overwrite(tensor, given);
+            }
+        }
+    }
+
+    private static void Overwrite(Tensor tensor, Tensor given)
+    {
+        if (given.DType == tensor.DType)
+        {
+            tensor.CopyFrom(given);
+            return;
+        }
+
+        using var local = Tensor.AllocateOwned(given.Shape, given.DType, tensor.Device);
+        local.CopyFrom(given);
+        using var wide = Tensor.AllocateOwned(given.Shape, tensor.DType, tensor.Device);
+        Calls.CastForward(wide.Handle, local.Handle);
+        tensor.CopyFrom(wide);
+    }
+}
