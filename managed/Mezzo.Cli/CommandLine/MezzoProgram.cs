@@ -54,7 +54,7 @@ internal static class MezzoProgram
             terminal.Error.WriteLine($"out of memory: {exception.Message}");
             return ExitCode.Failure;
         }
-        catch (Exception exception) when (exception is MezzoException or MinimumLossScaleException or DllNotFoundException or OutOfMemoryException)
+        catch (Exception exception) when (exception is MezzoException or SavedFileException or MinimumLossScaleException or DllNotFoundException or OutOfMemoryException)
         {
             terminal.Error.WriteLine(exception.Message);
             return ExitCode.Failure;

@@ -33,6 +33,10 @@ internal static class Options
             },
         };
 
+    /// <summary>A folder, which may be left out.</summary>
+    public static Option<string?> Folder(string name, string description) =>
+        Value<string?>(name, description, "DIR", "a folder", (string text, out string? value) => (value = text).Length > 0, null);
+
     /// <summary>A whole number in a range. Null, where nothing is given and the description says what that means.</summary>
     public static Option<int?> Whole(string name, string description, int min, int max, int? otherwise = null)
     {

@@ -32,6 +32,20 @@ internal sealed class OutputFile
         return new OutputFile(option, full);
     });
 
+    /// <summary>Creates a folder and checks that files can be written there.</summary>
+    /// <param name="option">The option that names the folder, for messages.</param>
+    /// <param name="folder">The folder.</param>
+    /// <exception cref="CommandException">They cannot.</exception>
+    public static void PrepareFolder(string option, string folder) => Try(option, folder, () =>
+    {
+        string full = System.IO.Path.GetFullPath(folder);
+        Directory.CreateDirectory(full);
+        string tried = System.IO.Path.Combine(full, System.IO.Path.GetRandomFileName());
+        File.WriteAllBytes(tried, []);
+        File.Delete(tried);
+        return full;
+    });
+
     /// <summary>Writes the file.</summary>
     /// <exception cref="CommandException">It can no longer be written.</exception>
     public void Write(Action<Stream> write) => Try(_option, Path, () =>
@@ -41,7 +55,7 @@ internal sealed class OutputFile
         return this;
     });
 
-    private static OutputFile Try(string option, string path, Func<OutputFile> action)
+    private static T Try<T>(string option, string path, Func<T> action)
     {
         try
         {

@@ -93,6 +93,7 @@ internal sealed class TrainSinCosCommand
 
     private readonly Option<bool> _quiet = new("--quiet") { Description = "Print only the table at the end" };
     private readonly DeviceOptions _device = new();
+    private readonly SavingOptions _saving = new("Epochs", MaxEpochs);
 
     private TrainSinCosCommand(TerminalOutput terminal) => _terminal = terminal;
 
@@ -107,6 +108,7 @@ internal sealed class TrainSinCosCommand
         };
         options._device.AddTo(command);
         command.Add(options._capture);
+        options._saving.AddTo(command);
         command.Add(options._out);
         command.Add(options._json);
         command.Add(options._quiet);
@@ -118,6 +120,7 @@ internal sealed class TrainSinCosCommand
     {
         var options = Read(parsed);
         var report = OutputFile.Prepare("--out", Path.Combine(parsed.GetValue(_out)!, "report.html"));
+        options.Saving.Prepare([.. options.Runs().Select(precision => precision.ShortName())]);
         var json = parsed.GetValue(_json) is { } file ? OutputFile.Prepare("--json", file) : null;
         var environment = JobEnvironment.Capture(CommandText(parsed), options.Device);
 
@@ -127,12 +130,18 @@ internal sealed class TrainSinCosCommand
             _terminal.Output.WriteLine(reason);
         }
 
-        var result = TrainingView.Show(
-            _terminal, isQuiet, view => new SinCosJob(options, view).Run(cancellationToken));
+        var log = new SavingLog(_terminal.Error);
+        var result = options.Saving.Run(() => TrainingView.Show(
+            _terminal, isQuiet, view => new SinCosJob(options, view, log).Run(cancellationToken)));
 
         json?.Write(stream => SinCosJson.Write(stream, result));
         report.Write(stream => stream.Write(Encoding.UTF8.GetBytes(SinCosReport.Render(result, environment))));
         Print(result, environment, report.Path);
+        if (options.Saving.Folder is { } folder)
+        {
+            _terminal.Output.WriteLine($"saved: {Path.GetFullPath(folder)}, to go on from with --resume");
+        }
+
         return result.Interrupted ? ExitCode.Interrupted : ExitCode.Success;
     }
 
@@ -156,6 +165,7 @@ internal sealed class TrainSinCosCommand
             Scaler = ScalerPolicy.Dynamic.FirstOrDefault(policy => policy.Name == parsed.GetValue(_scaler)),
             Capture = CaptureNames[parsed.GetValue(_capture)!],
             Device = _device.Apply(parsed),
+            Saving = _saving.Read(parsed),
         };
         if (parsed.GetValue(_warmup) is not null && options.Schedule == ScheduleChoice.All[0])
         {

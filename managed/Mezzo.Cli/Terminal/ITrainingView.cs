@@ -7,6 +7,7 @@ internal interface ITrainingView
     /// <summary>Begins to show a run.</summary>
     /// <param name="name">What tells it from the job's other runs.</param>
     /// <param name="epochs">Its length.</param>
+    /// <param name="done">Epochs of it that were done before, in a run that is resumed.</param>
     /// <returns>What to tell of each step.</returns>
-    IProgress<StepResult> BeginRun(string name, int epochs);
+    IProgress<StepResult> BeginRun(string name, int epochs, int done);
 }

@@ -9,7 +9,15 @@ internal sealed class LineView(Action<string> write) : ITrainingView
 {
     private const int LogEvery = 20;
 
-    public IProgress<StepResult> BeginRun(string name, int epochs) => new Run(name, epochs, write);
+    public IProgress<StepResult> BeginRun(string name, int epochs, int done)
+    {
+        if (done > 0)
+        {
+            write($"{name}  resumed after {Format.Count(done, "epoch")}");
+        }
+
+        return new Run(name, epochs, write);
+    }
 
     private sealed class Run(string name, int epochs, Action<string> write) : IProgress<StepResult>
     {

@@ -36,8 +36,12 @@ internal sealed class LiveView : ITrainingView
         return progress.Start(context => job(new LiveView(context, console)));
     }
 
-    public IProgress<StepResult> BeginRun(string name, int epochs) =>
-        new Run(_context.AddTask(name, maxValue: epochs), _lines.BeginRun(name, epochs));
+    public IProgress<StepResult> BeginRun(string name, int epochs, int done)
+    {
+        var task = _context.AddTask(name, maxValue: epochs);
+        task.Value = done;
+        return new Run(task, _lines.BeginRun(name, epochs, done));
+    }
 
     private sealed class Run(ProgressTask task, IProgress<StepResult> lines) : IProgress<StepResult>
     {

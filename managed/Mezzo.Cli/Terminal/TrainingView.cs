@@ -19,7 +19,7 @@ internal static class TrainingView
 
     private sealed class QuietView : ITrainingView, IProgress<StepResult>
     {
-        public IProgress<StepResult> BeginRun(string name, int epochs) => this;
+        public IProgress<StepResult> BeginRun(string name, int epochs, int done) => this;
 
         public void Report(StepResult value)
         {

@@ -71,6 +71,7 @@ public sealed partial class TrainingState
         ArgumentException.ThrowIfNullOrEmpty(folder);
         ArgumentOutOfRangeException.ThrowIfNegative(step);
         ArgumentOutOfRangeException.ThrowIfLessThan(keep, 1);
+        using var scope = TensorScope.Begin(); // of what the parts make to be saved
         var weights = _weights();
         var names = Names(weights);
         var tensors = new OrderedDictionary<string, Tensor>();

@@ -227,13 +227,14 @@ public sealed partial class Trainer : IDisposable
             _runner.ReadPending();
         }
 
+        var elapsed = Stopwatch.GetElapsedTime(start);
         if (_options.SaveFolder is { } folder && results.Count > 0 && _savedAt != StepsDone)
         {
             Save(folder);
         }
 
         cancelled = cancelled && !(functions.TryGetNonEnumeratedCount(out int count) && count == results.Count);
-        return new TrainingHistory(results, Stopwatch.GetElapsedTime(start), cancelled);
+        return new TrainingHistory(results, elapsed, cancelled);
 
         void Receive(StepResult result)
         {

@@ -8,6 +8,8 @@ public sealed class OutputFileTests
     [TestCase("--out", "file/report")]
     [TestCase("--json", "file/result.json")]
     [TestCase("--json", "folder")]
+    [TestCase("--save", "file")]
+    [TestCase("--save", "file/run")]
     public void UnwritablePath_IsRefusedBeforeTraining(string option, string path)
     {
         using var folder = new TemporaryFolder();

@@ -377,17 +377,4 @@ public sealed class TrainSinCosCommandTests
         Assert.That(json, Does.Exist, outcome.Error);
         return (outcome, JsonDocument.Parse(File.ReadAllText(json)).RootElement);
     }
-
-    /// <summary>Cancels, as a person might, on seeing a text.</summary>
-    private sealed class CancellingWriter(string text, CancellationTokenSource cancellation) : StringWriter
-    {
-        public override void WriteLine(string? value)
-        {
-            base.WriteLine(value);
-            if (value?.Contains(text, StringComparison.Ordinal) == true)
-            {
-                cancellation.Cancel();
-            }
-        }
-    }
 }

@@ -61,7 +61,7 @@ public sealed class TrainingViewTests
         using var output = new StringWriter { NewLine = "\n" };
         TrainingView.Show(new TerminalOutput(output, TextWriter.Null, live), quiet: false, view =>
         {
-            var progress = view.BeginRun("bf16", 50);
+            var progress = view.BeginRun("bf16", 50, done: 0);
             foreach (var step in steps)
             {
                 progress.Report(step);

@@ -6,8 +6,8 @@ namespace Mezzo.Tests.Saving;
 /// <summary>Resumed training against training that was never interrupted, bit by bit.</summary>
 internal sealed class ResumeTests : ResumeFixture
 {
-    private const int Batches = 34; // of 5 an epoch
-    private static readonly int[] Breaks = [1, 3, 13, 33];
+    private const int Batches = 26; // of 5 an epoch
+    private static readonly int[] Breaks = [1, 4, 13];
 
     private static readonly Dictionary<string, Func<Module, Optimizer>> Optimizers = new()
     {
@@ -74,13 +74,14 @@ internal sealed class ResumeTests : ResumeFixture
             using var first = Make().Start();
             var before = first.Train(breakAt);
             first.Trainer.Save(folder);
+            var interrupted = first.Outcome([]);
             first.Train(breakAt + 3); // which is lost
 
             using var second = Make().Start();
             second.Trainer.Resume(folder);
             Assert.That(second.Trainer.StepsDone, Is.EqualTo(before.Count));
-            AssertSame(second.Outcome([]) with { Random = 0 }, Interrupted(breakAt) with { Steps = [], Random = 0 });
-            second.Trainer.Resume(folder); // as Outcome has drawn a number
+            AssertSame(second.Outcome([]), interrupted);
+            second.Trainer.Resume(folder); // as a number has been drawn
             var after = second.Train(Batches);
             AssertSame(second.Outcome(before.Concat(after)), expected);
         }
@@ -103,12 +104,6 @@ internal sealed class ResumeTests : ResumeFixture
                 SavedParts = [("data", order)],
                 LogEvery = 0,
             });
-
-        Outcome Interrupted(int batches)
-        {
-            using var program = Make().Start();
-            return program.Outcome(program.Train(batches));
-        }
     }
 
     [Test]

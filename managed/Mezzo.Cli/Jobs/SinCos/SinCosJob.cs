@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
+using Mezzo.Cli.CommandLine;
 using Mezzo.Cli.Terminal;
+using Microsoft.Extensions.Logging;
 
 namespace Mezzo.Cli.Jobs.SinCos;
 
@@ -7,7 +9,7 @@ namespace Mezzo.Cli.Jobs.SinCos;
 /// Trains the sin/cos network once in each precision, from the same data and the same initial parameters,
 /// and measures time, losses and memory.
 /// </summary>
-internal sealed class SinCosJob(SinCosOptions options, ITrainingView view)
+internal sealed class SinCosJob(SinCosOptions options, ITrainingView view, ILogger log)
 {
     private const int PredictionCount = 401;
     private const int EpochsPerReading = 20; // as many as there are between two lines on the terminal
@@ -40,6 +42,7 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view)
         using var net = new SinCosNet(options.Hidden, options.Device, random);
         var (scaling, scaler) = Scaler(precision);
         using var optimizer = Optimizer(net);
+        var history = new SinCosHistory(options.Device);
         using var trainer = new Trainer(
             optimizer,
             new TrainerOptions
@@ -49,20 +52,49 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view)
                 Capture = options.Capture,
                 ReadEvery = EpochsPerReading,
                 MicroBatches = options.Accumulate,
+                Logger = log,
+                Model = net,
+                SaveFolder = options.Saving.FolderOf(precision.ShortName()),
+                SaveEvery = options.Saving.Every,
+                SavedParts = [("options", new SinCosIdentity(options, options.Saving.From)), ("history", history)],
             });
 
-        var progress = view.BeginRun(precision.ShortName(), options.Epochs);
-        var history = options.Accumulate == 1
-            ? trainer.Run(() => Loss(net, data.X, data.Sin, data.Cos), options.Epochs, progress, cancellationToken)
+        int done = Resume(trainer, precision);
+        history.Start(view.BeginRun(precision.ShortName(), options.Epochs, done));
+        var ran = options.Accumulate == 1
+            ? trainer.Run(() => Loss(net, data.X, data.Sin, data.Cos), options.Epochs - done, history, cancellationToken)
             : trainer.Run(
                 inputs => Loss(net, inputs[0], inputs[1], inputs[2]),
-                Enumerable.Repeat(data.Parts(options.Accumulate), options.Epochs).SelectMany(parts => parts),
-                progress,
+                Enumerable.Repeat(data.Parts(options.Accumulate), options.Epochs - done).SelectMany(parts => parts),
+                history,
                 cancellationToken);
 
-        long peak = options.Device.Memory.PeakBytes;
+        long peak = history.PeakBytes;
         _points ??= new SinCosPoints(data.XValues, data.SinValues, data.CosValues);
-        return new SinCosRun(precision, scaling, history.Steps, history.Elapsed, peak, trainer.CaptureStatus, Predict(net, precision));
+        return new SinCosRun(precision, scaling, history.Steps, history.Elapsed(ran.Elapsed), peak, trainer.CaptureStatus, Predict(net, precision));
+    }
+
+    /// <summary>Goes on from what was saved of a run, if anything was.</summary>
+    /// <returns>Epochs that are done.</returns>
+    private int Resume(Trainer trainer, Precision precision)
+    {
+        if (options.Saving.FromOf(precision.ShortName()) is not { } from)
+        {
+            return 0;
+        }
+
+        try
+        {
+            trainer.Resume(from);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new CommandException($"--resume: cannot read {from}: {exception.Message}", ExitCode.Failure);
+        }
+
+        return trainer.StepsDone <= options.Epochs
+            ? (int)trainer.StepsDone
+            : throw new CommandException($"--epochs: got {options.Epochs}, expected at least the {trainer.StepsDone} that the run in {from} has done");
     }
 
     private static Tensor Loss(SinCosNet net, Tensor x, Tensor sin, Tensor cos)

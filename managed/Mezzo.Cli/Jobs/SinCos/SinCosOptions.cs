@@ -53,6 +53,9 @@ internal sealed record SinCosOptions
     /// <summary>Rules of a dynamic scale; null leaves 16-bit runs their default, PyTorch's in fp16 and none in bf16.</summary>
     public ScalerPolicy? Scaler { get; init; }
 
+    /// <summary>Where the runs are saved, and gone on from.</summary>
+    public JobSaving Saving { get; init; } = new();
+
     /// <summary>The precisions to run, in order.</summary>
     public IReadOnlyList<Precision> Runs() => Precision switch
     {
