@@ -137,9 +137,9 @@ internal sealed class TrainSinCosCommand
         json?.Write(stream => SinCosJson.Write(stream, result));
         report.Write(stream => stream.Write(Encoding.UTF8.GetBytes(SinCosReport.Render(result, environment))));
         Print(result, environment, report.Path);
-        if (options.Saving.Folder is { } folder)
+        if (result.Runs.Any(run => options.Saving.FolderOf(run.Name) is { } saved && TrainingState.Exists(saved)))
         {
-            _terminal.Output.WriteLine($"saved: {Path.GetFullPath(folder)}, to go on from with --resume");
+            _terminal.Output.WriteLine($"saved: {Path.GetFullPath(options.Saving.Folder!)}, to go on from with --resume");
         }
 
         return result.Interrupted ? ExitCode.Interrupted : ExitCode.Success;

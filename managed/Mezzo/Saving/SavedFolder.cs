@@ -41,7 +41,7 @@ internal sealed partial class SavedFolder(Disk disk, string folder)
         CreateFolder(folder);
         foreach (string left in disk.Folders(folder).Where(name => name.StartsWith(Unfinished, StringComparison.Ordinal)))
         {
-            disk.DeleteFolder(Path.Combine(folder, left)); // by a run that was killed
+            TryDelete(Path.Combine(folder, left)); // by a run that was killed
         }
 
         string unfinished = Path.Combine(folder, $"{Unfinished}{Guid.NewGuid():N}");

@@ -20,7 +20,7 @@ public sealed class TrainingHistory
     /// <summary>Time from the start of the first step to the end of the last.</summary>
     public TimeSpan Elapsed { get; }
 
-    /// <summary>Whether the run was cancelled before its last step.</summary>
+    /// <summary>Whether the run was cancelled before its last step. Of a sequence of unknown length nobody asks whether there would have been another.</summary>
     public bool Cancelled { get; }
 
     /// <summary>Number of steps that left the parameters as they were.</summary>
