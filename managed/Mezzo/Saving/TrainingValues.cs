@@ -10,6 +10,7 @@ internal sealed record TrainingValues(long Step, IReadOnlyDictionary<string, Dic
 {
     private const string Format = "mezzo training state";
     private const long FormatVersion = 1;
+    private const long MaxBytes = 1 << 28; // far above what names and settings of any model have
 
     /// <summary>Writes the values of parts that are to be saved.</summary>
     public static void Write(Stream stream, long step, IEnumerable<SavedPart> parts)
@@ -33,6 +34,11 @@ internal sealed record TrainingValues(long Step, IReadOnlyDictionary<string, Dic
     /// <exception cref="SavedFileException">It is something else.</exception>
     public static TrainingValues Read(Stream stream, string path)
     {
+        if (stream.Length > MaxBytes)
+        {
+            throw new SavedFileException(path, $"has {stream.Length} bytes, expected at most {MaxBytes}");
+        }
+
         try
         {
             using var json = JsonDocument.Parse(stream, new JsonDocumentOptions { MaxDepth = 4, AllowDuplicateProperties = false });
