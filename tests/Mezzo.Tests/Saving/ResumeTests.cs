@@ -120,6 +120,21 @@ internal sealed class ResumeTests : ResumeFixture
     }
 
     [Test]
+    public void TrainerThatHasTrained_GoesForward_ToRatesItHadNotWritten()
+    {
+        Func<Module, Optimizer> optimizer = model => new Adam(model.Parameters(), lr: 0.02) { Schedule = new LinearSchedule(400) };
+        using var far = new Program(optimizer, (order, _) => Options(order, Precision.Float32)).Start();
+        far.Train(270);
+        far.Trainer.Save(Folder.Path);
+        var expected = far.Outcome(far.Train(275));
+
+        using var near = new Program(optimizer, (order, _) => Options(order, Precision.Float32)).Start();
+        near.Train(5);
+        near.Trainer.Resume(Folder.Path);
+        AssertSame(near.Outcome(near.Train(275)), expected);
+    }
+
+    [Test]
     public void SaveEvery_SavesInTheMiddleOfGroupsOfResults_AndAtTheEnd()
     {
         using var program = new Program(
