@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 using System.Diagnostics;
-using System.Reflection;
 using System.Text;
 using System.Text.Json;
 using Mezzo.Tests.Support;
@@ -300,8 +299,7 @@ internal sealed class SafeTensorsTests : TensorFixture
 
     private static JsonElement RunPython(string file)
     {
-        string root = typeof(SafeTensorsTests).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().Single(attribute => attribute.Key == "RepositoryRoot").Value!;
-        var start = new ProcessStartInfo("python3", [Path.Combine(root, "tests/Mezzo.Tests/Saving/read_safetensors.py"), file])
+        var start = new ProcessStartInfo("python3", [Path.Combine(TestContext.CurrentContext.TestDirectory, "Saving", "read_safetensors.py"), file])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
