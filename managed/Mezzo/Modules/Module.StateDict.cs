@@ -7,10 +7,14 @@ public abstract partial class Module
 {
     /// <summary>
     /// What a model has learnt, by name: its parameters as <see cref="NamedParameters"/> lists them. The tensors are the module's
-    /// own, no copies of them.
+    /// own, no copies of them, but for parameters of 16 bits (<see cref="Amp"/>), which come as f32.
     /// </summary>
     /// <example><code>SafeTensors.Save("net.safetensors", model.StateDict());</code></example>
     public IReadOnlyDictionary<string, Tensor> StateDict() =>
+        new OrderedDictionary<string, Tensor>(State().Select(pair => KeyValuePair.Create(pair.Key, pair.Value.AsSaved())));
+
+    /// <summary>The tensors themselves.</summary>
+    internal IReadOnlyDictionary<string, Tensor> State() =>
         new OrderedDictionary<string, Tensor>(NamedParameters().Select(named => KeyValuePair.Create(named.Name, (Tensor)named.Parameter)));
 
     /// <summary>
@@ -23,7 +27,7 @@ public abstract partial class Module
     public void LoadStateDict(IReadOnlyDictionary<string, Tensor> state, bool strict = true)
     {
         ArgumentNullException.ThrowIfNull(state);
-        var own = StateDict();
+        var own = State();
         if (StateDictDifferences.Describe(own, state, tensor => (tensor.DType, tensor.Shape.ToArray(), tensor.Description), strict, mayWiden: true) is { } differences)
         {
             throw new ArgumentException($"The state dictionary does not fit the module: {differences}", nameof(state));
@@ -40,16 +44,16 @@ public abstract partial class Module
 
     private static void Overwrite(Tensor tensor, Tensor given)
     {
-        if (given.DType == tensor.DType)
+        if (given.DType == tensor.SavedDType)
         {
-            tensor.CopyFrom(given);
+            tensor.TakeOver(given);
             return;
         }
 
         using var local = Tensor.AllocateOwned(given.Shape, given.DType, tensor.Device);
         local.CopyFrom(given);
-        using var wide = Tensor.AllocateOwned(given.Shape, tensor.DType, tensor.Device);
+        using var wide = Tensor.AllocateOwned(given.Shape, tensor.SavedDType, tensor.Device);
         Calls.CastForward(wide.Handle, local.Handle);
-        tensor.CopyFrom(wide);
+        tensor.TakeOver(wide);
     }
 }

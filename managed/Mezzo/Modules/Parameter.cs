@@ -98,6 +98,25 @@ public sealed class Parameter : Tensor
         _remainder.Write<byte>(lower);
     }
 
+    /// <inheritdoc/>
+    internal override DType SavedDType => DType.IsHalf() ? DType.Float32 : DType;
+
+    /// <inheritdoc/>
+    internal override Tensor AsSaved() => DType.IsHalf() ? Create(ReadFullPrecision(), Shape, Device.Cpu) : this;
+
+    /// <inheritdoc/>
+    internal override void TakeOver(Tensor saved)
+    {
+        if (DType.IsHalf())
+        {
+            WriteFullPrecision(saved.ToArray<float>());
+        }
+        else
+        {
+            CopyFrom(saved);
+        }
+    }
+
     /// <summary>What an op takes that autocast casts nothing for.</summary>
     internal Tensor AsComputed() => ComputeDType is { } dtype ? LowPrecisionCopy(dtype) : this;
 

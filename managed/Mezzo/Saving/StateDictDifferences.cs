@@ -24,8 +24,8 @@ internal static class StateDictDifferences
             from pair in own
             where given.ContainsKey(pair.Key)
             let fact = facts(given[pair.Key])
-            where !fact.Shape.AsSpan().SequenceEqual(pair.Value.Shape) || !Fits(fact.DType, pair.Value.DType, mayWiden)
-            select $"{pair.Key} is {fact.Description}, expected {pair.Value.Description}";
+            where !fact.Shape.AsSpan().SequenceEqual(pair.Value.Shape) || !Fits(fact.DType, pair.Value.SavedDType, mayWiden)
+            select $"{pair.Key} is {fact.Description}, expected {pair.Value.SavedDType.ShortName()}[{string.Join(',', pair.Value.Shape.ToArray())}]";
         string[] differences =
         [
             .. Listed("missing: ", strict ? own.Keys.Where(name => !given.ContainsKey(name)) : []),

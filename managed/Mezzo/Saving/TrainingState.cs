@@ -38,7 +38,7 @@ public sealed partial class TrainingState
     /// <param name="model">What is trained; its <see cref="Module.StateDict"/> becomes the weights.</param>
     /// <param name="parts">The other parts, under names without a dot.</param>
     public TrainingState(Module model, params (string Name, IResumable Part)[] parts)
-        : this((model ?? throw new ArgumentNullException(nameof(model))).StateDict, parts)
+        : this((model ?? throw new ArgumentNullException(nameof(model))).State, parts)
     {
     }
 
@@ -90,7 +90,7 @@ public sealed partial class TrainingState
         string stepText = step.ToString(CultureInfo.InvariantCulture);
         string state = new SavedFolder(_disk, Path.GetFullPath(folder)).Write(step, keep,
         [
-            new SavedFile(WeightsFile, stream => SafeTensors.Write(stream, weights, new Dictionary<string, string> { ["format"] = "pt", ["step"] = stepText })),
+            new SavedFile(WeightsFile, stream => SafeTensors.Write(stream, AsSaved(weights), new Dictionary<string, string> { ["format"] = "pt", ["step"] = stepText })),
             new SavedFile(TensorsFile, stream => SafeTensors.Write(stream, tensors)),
             new SavedFile(ValuesFile, stream => TrainingValues.Write(stream, step, parts)),
         ]);
@@ -134,6 +134,9 @@ public sealed partial class TrainingState
 
         return names;
     }
+
+    private static IReadOnlyDictionary<string, Tensor> AsSaved(IReadOnlyDictionary<string, Tensor> weights) =>
+        new OrderedDictionary<string, Tensor>(weights.Select(pair => KeyValuePair.Create(pair.Key, pair.Value.AsSaved())));
 
     private string FindIntact(string path)
     {
@@ -187,7 +190,7 @@ public sealed partial class TrainingState
         foreach (var (name, tensor) in weights)
         {
             var read = weightsFile.Load(name, Device.Cpu);
-            takeOvers.Add(() => tensor.CopyFrom(read));
+            takeOvers.Add(() => tensor.TakeOver(read));
         }
 
         takeOvers.ForEach(takeOver => takeOver());

@@ -158,6 +158,15 @@ public partial class Tensor : IDisposable
         GC.KeepAlive(this);
     }
 
+    /// <summary>Dtype that the elements are saved in.</summary>
+    internal virtual DType SavedDType => DType;
+
+    /// <summary>The tensor as it is saved: itself, or f32 numbers where a parameter has them in 16 bits.</summary>
+    internal virtual Tensor AsSaved() => this;
+
+    /// <summary>Overwrites the elements with those that were saved, of <see cref="SavedDType"/>.</summary>
+    internal virtual void TakeOver(Tensor saved) => CopyFrom(saved);
+
     /// <summary>Lets the tensor outlive the current scope: the enclosing scope frees it, or its owner where there is none.</summary>
     /// <returns>The tensor itself.</returns>
     public Tensor Keep()

@@ -55,7 +55,7 @@ public sealed partial class Trainer
     {
         if (model is not null)
         {
-            return model.StateDict;
+            return model.State;
         }
 
         // The names as of now: a module that lists its parameters later would give them others.
