@@ -3,21 +3,19 @@
 //
 //   r = sqrt(-2 ln u), a = 2 pi v;  z0 = r cos a, z1 = r sin a
 //
-// A library's log and sincos differ from device to device, so they are written out here, for f32 and f64,
-// in exactly rounded operations alone. Their series are Taylor's: the arguments are small enough (an eighth
-// of a turn, a mantissa around 1) that the few terms saved by other coefficients are not worth the tables.
+// A library's sincos differs from device to device, as its log does (core/elementary.h), so it is written out here,
+// for f32 and f64, in exactly rounded operations alone. The series are Taylor's: an eighth of a turn is small enough
+// that the few terms saved by other coefficients are not worth the tables.
 //
-// Accuracy, which the tests hold: the logarithm within 2 epsilon relative, sine and cosine within 1 epsilon absolute.
+// Accuracy, which the tests hold: sine and cosine within 1 epsilon absolute.
 // Range: |z| <= 6.8 in f32 and 9.5 in f64, because u is never below 2^-33 and 2^-65.
-// std::fma is one instruction on every processor since x86-64-v3 and on every GPU; on an older processor it
-// is a library call, slow but with the same result.
 // Source: Box and Muller, "A note on the generation of random normal deviates", 1958.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 
-#include "core/host_device.h"
+#include "core/elementary.h"
 
 namespace mezzo::box_muller {
 
@@ -30,10 +28,8 @@ struct Precision<float> {
     using Bits = uint32_t;
     using SignedBits = int32_t;
     static constexpr int kMantissaBits = 23;
-    static constexpr Bits kSqrtHalfBits = 0x3F3504F3; // sqrt(1/2)
-    static constexpr int kLogTerms = 5;               // next one 2e-9, relative
-    static constexpr int kSineTerms = 5;              // next one 2e-9
-    static constexpr int kCosineTerms = 6;            // next one 1e-10
+    static constexpr int kSineTerms = 5;   // next one 2e-9
+    static constexpr int kCosineTerms = 6; // next one 1e-10
     static constexpr float kWordScale = 0x1p-32F;
 };
 
@@ -42,37 +38,10 @@ struct Precision<double> {
     using Bits = uint64_t;
     using SignedBits = int64_t;
     static constexpr int kMantissaBits = 52;
-    static constexpr Bits kSqrtHalfBits = 0x3FE6A09E667F3BCD; // sqrt(1/2)
-    static constexpr int kLogTerms = 11;                      // next one 6e-19, relative
-    static constexpr int kSineTerms = 9;                      // next one 1e-19
-    static constexpr int kCosineTerms = 10;                   // next one 3e-21
+    static constexpr int kSineTerms = 9;    // next one 1e-19
+    static constexpr int kCosineTerms = 10; // next one 3e-21
     static constexpr double kWordScale = 0x1p-64;
 };
-
-/// ln x for a normal x in (0, 1]. With x = 2^e m, m in [sqrt(1/2), sqrt(2)), and s = (m - 1) / (m + 1):
-/// ln x = e ln 2 + 2 (s + s^3/3 + s^5/5 + ...).
-template <typename Real>
-MEZZO_HOST_DEVICE Real natural_log(Real x) {
-    using P = Precision<Real>;
-    using Bits = typename P::Bits;
-    using SignedBits = typename P::SignedBits;
-    constexpr Real kLn2 = static_cast<Real>(0.693147180559945309417);
-
-    const Bits bits = __builtin_bit_cast(Bits, x);
-    const SignedBits exponent = static_cast<SignedBits>(bits - P::kSqrtHalfBits) >> P::kMantissaBits;
-    const Real mantissa =
-        __builtin_bit_cast(Real, static_cast<Bits>(bits - (static_cast<Bits>(exponent) << P::kMantissaBits)));
-    const Real s = (mantissa - Real(1)) / (mantissa + Real(1));
-    const Real square = s * s;
-    Real series = Real(0);
-    MEZZO_UNROLL
-    for (int term = P::kLogTerms - 1; term >= 1; --term) {
-        series = std::fma(series, square, Real(1) / Real(2 * term + 1));
-    }
-    const Real twice = Real(2) * s;
-    const Real log_mantissa = std::fma(twice * square, series, twice);
-    return std::fma(static_cast<Real>(exponent), kLn2, log_mantissa);
-}
 
 template <typename Real>
 struct SineCosine {
@@ -125,7 +94,7 @@ MEZZO_HOST_DEVICE Pair<Real> normal_pair(typename Precision<Real>::Bits radius_w
     using P = Precision<Real>;
     // The centre of the word's interval: never 0, so the logarithm is finite.
     const Real u = std::fma(static_cast<Real>(radius_word), P::kWordScale, P::kWordScale / Real(2));
-    const Real radius = std::sqrt(Real(-2) * natural_log(u));
+    const Real radius = std::sqrt(Real(-2) * elementary::log_of_normal(u));
     const SineCosine<Real> direction = sine_cosine_of_turn<Real>(angle_word);
     return {radius * direction.cosine, radius * direction.sine};
 }
