@@ -25,6 +25,7 @@ internal sealed class CaptureTrace(bool isRecording, Device? device = null) : ID
     private readonly HashSet<Tensor> _scaledBefore = [];
     private readonly List<LaunchedGradient> _gradients = [];
     private readonly HashSet<(Parameter Parameter, DType DType)> _copies = [];
+    private readonly Dictionary<Module, bool> _modes = [];
     private readonly List<Action> _castsToForget = [];
     private readonly Dictionary<object, (Action<int> Prepare, int Count)> _launchPreparations = [];
     private readonly List<Action> _launchEffects = [];
@@ -121,6 +122,9 @@ internal sealed class CaptureTrace(bool isRecording, Device? device = null) : ID
 
     /// <summary>Notes that a parameter's 16-bit copy is in use.</summary>
     public void Use(Parameter parameter, DType dtype) => _copies.Add((parameter, dtype));
+
+    /// <summary>Notes that the work depends on a module's mode.</summary>
+    public void Use(Module module, bool isTraining) => _modes.TryAdd(module, isTraining);
 
     /// <summary>Notes that a copy is cast anew, which has not happened when the capture ends.</summary>
     /// <param name="forget">Makes the copy stale again.</param>
@@ -264,7 +268,7 @@ internal sealed class CaptureTrace(bool isRecording, Device? device = null) : ID
             }
         }
 
-        return null;
+        return _modes.All(mode => mode.Key.IsTraining == mode.Value) ? null : "Train() or Eval() was called on a module";
     }
 
     /// <summary>Frees the graph's gradients. Leaves that show them keep theirs.</summary>

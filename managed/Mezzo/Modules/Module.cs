@@ -10,6 +10,20 @@ public abstract partial class Module : IDisposable
 {
     private readonly List<(string Name, Parameter Parameter)> _parameters = [];
     private readonly List<(string Name, Module Module)> _children = [];
+    private bool _isTraining = true;
+
+    /// <summary>
+    /// Whether the module is in training mode, as it is at first: some modules, such as those that drop elements at random,
+    /// do something else when they train than when they predict.
+    /// </summary>
+    public bool IsTraining
+    {
+        get
+        {
+            CaptureTrace.Current?.Use(this, _isTraining);
+            return _isTraining;
+        }
+    }
 
     /// <summary>
     /// Whether the module keeps no reference to what it takes and gives after its forward pass, so that a
@@ -19,6 +33,20 @@ public abstract partial class Module : IDisposable
 
     /// <summary>Whether the module normalises by statistics of the batch: see <see cref="OptLevelOptions.KeepBatchNormFloat32"/>.</summary>
     internal virtual bool IsBatchNorm => false;
+
+    /// <summary>Sets the mode of this module and of those it is made of.</summary>
+    /// <param name="training">Training mode; false is the same as <see cref="Eval"/>.</param>
+    public void Train(bool training = true)
+    {
+        _isTraining = training;
+        foreach (var (_, child) in _children)
+        {
+            child.Train(training);
+        }
+    }
+
+    /// <summary>Takes this module and those it is made of out of training mode, to predict or to validate.</summary>
+    public void Eval() => Train(training: false);
 
     /// <summary>The parameters of this module and of those it is made of, in order of registration.</summary>
     public IEnumerable<Parameter> Parameters() => NamedParameters().Select(named => named.Parameter);
