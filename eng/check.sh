@@ -70,7 +70,8 @@ managed_sanitizer() {
 # Kernels that memory bounds read and write 16 bytes at a time, of casts to and from halves the wider side, of optimizers
 # that update halves their states.
 readonly wide=('optimizer_step_kernel<.*(Adam|Momentum)Rule' 'optimizer_step_kernel<.*SgdRule, (float|double)'
-    unscale_kernel add_forward scale_forward relu_forward relu_backward 'concat_kernel<uint4' 'embedding_forward_kernel<uint4')
+    unscale_kernel add_forward scale_forward relu_forward relu_backward activation_forward activation_backward
+    dropout_forward 'concat_kernel<uint4' 'embedding_forward_kernel<uint4')
 readonly wide_loads=("${wide[@]}" lamb_update_kernel 'cast_forward_kernel<.*, float>')
 readonly wide_stores=("${wide[@]}" 'lamb_update_kernel<(float|double)' 'cast_forward_kernel<float' fill_kernel
     full_reduction_backward random_uniform_kernel random_normal_kernel)

@@ -49,6 +49,35 @@ def relu(dtype):
     return {"input": x, "grad_output": grad, "out": out, "grad_input": x.grad}
 
 
+def activation(dtype, function):
+    x, grad = tensor(8, ROWS, IN_FEATURES, dtype=dtype) * 2, tensor(9, ROWS, IN_FEATURES, dtype=dtype)
+    x.requires_grad_()
+    out = function(x)
+    out.backward(grad)
+    return {"input": x, "grad_output": grad, "out": out, "grad_input": x.grad}
+
+
+def binary_cross_entropy(dtype, reduction, weighted):
+    """From probabilities."""
+    x, target = (tensor(stream, ROWS, OUT_FEATURES, dtype=dtype) / 4 + 0.5 for stream in (11, 12))
+    weight = tensor(13, ROWS, OUT_FEATURES, dtype=dtype) + 2 if weighted else None
+    x.requires_grad_()
+    loss = F.binary_cross_entropy(x, target, weight=weight, reduction=reduction)
+    loss.backward()
+    return {"input": x, "target": target, "loss": loss, "grad_input": x.grad} | ({"weight": weight} if weighted else {})
+
+
+def binary_cross_entropy_with_logits(dtype, reduction, weighted):
+    x, target = tensor(14, ROWS, OUT_FEATURES, dtype=dtype) * 4, tensor(15, ROWS, OUT_FEATURES, dtype=dtype) / 4 + 0.5
+    weight, pos_weight = (tensor(16, ROWS, OUT_FEATURES, dtype=dtype) + 2, tensor(17, OUT_FEATURES, dtype=dtype) + 2) \
+        if weighted else (None, None)
+    x.requires_grad_()
+    loss = F.binary_cross_entropy_with_logits(x, target, weight=weight, pos_weight=pos_weight, reduction=reduction)
+    loss.backward()
+    return {"input": x, "target": target, "loss": loss, "grad_input": x.grad} | \
+        ({"weight": weight, "pos_weight": pos_weight} if weighted else {})
+
+
 def mse_loss(dtype, reduction):
     prediction, target = tensor(6, ROWS, OUT_FEATURES, dtype=dtype), tensor(7, ROWS, OUT_FEATURES, dtype=dtype)
     prediction.requires_grad_()
@@ -76,6 +105,16 @@ CASES = {
     "linear": lambda dtype: linear(dtype, relu=False),
     "linear_relu": lambda dtype: linear(dtype, relu=True),
     "relu": relu,
+    "gelu": lambda dtype: activation(dtype, F.gelu),
+    "gelu_tanh": lambda dtype: activation(dtype, lambda x: F.gelu(x, approximate="tanh")),
+    "silu": lambda dtype: activation(dtype, F.silu),
+    "tanh": lambda dtype: activation(dtype, torch.tanh),
+    "sigmoid": lambda dtype: activation(dtype, torch.sigmoid),
+    "binary_cross_entropy_mean": lambda dtype: binary_cross_entropy(dtype, "mean", weighted=False),
+    "binary_cross_entropy_weighted_sum": lambda dtype: binary_cross_entropy(dtype, "sum", weighted=True),
+    "binary_cross_entropy_with_logits_mean": lambda dtype: binary_cross_entropy_with_logits(dtype, "mean", weighted=False),
+    "binary_cross_entropy_with_logits_weighted_sum":
+        lambda dtype: binary_cross_entropy_with_logits(dtype, "sum", weighted=True),
     "mse_loss_mean": lambda dtype: mse_loss(dtype, "mean"),
     "mse_loss_sum": lambda dtype: mse_loss(dtype, "sum"),
     "adam": lambda dtype: adam(dtype, weight_decay=0),

@@ -44,6 +44,16 @@ internal enum MezzoDeviceType
     Cuda = 1,
 }
 
+/// <summary>How the normal distribution function is computed.</summary>
+internal enum MezzoGeluApproximation
+{
+    /// <summary>(1 + erf(x / sqrt(2))) / 2.</summary>
+    None = 0,
+
+    /// <summary>(1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.</summary>
+    Tanh = 1,
+}
+
 /// <summary>What follows the product of a linear layer.</summary>
 internal enum MezzoActivation
 {

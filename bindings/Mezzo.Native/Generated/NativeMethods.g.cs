@@ -346,6 +346,91 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_relu_backward(MezzoTensor gradInput, MezzoTensor gradOutput, MezzoTensor output);
 
+    /// <summary>
+    /// Gaussian error linear unit: x times the normal distribution function F, or an approximation of it. -Inf gives NaN,
+    /// as in PyTorch.
+    /// Source: Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", 2016; PyTorch's gelu.
+    /// </summary>
+    /// <param name="out">Shape and dtype of input; in place: may be input.</param>
+    /// <param name="input">f64, f32, f16 or bf16.</param>
+    /// <param name="desc">Null stands for the exact one.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_gelu_forward(MezzoTensor @out, MezzoTensor input, MezzoGeluDesc* desc);
+
+    /// <summary>Gradient of the Gaussian error linear unit: grad_input[i] = grad_output[i] (F(x) + x F'(x)), x = input[i].</summary>
+    /// <param name="gradInput">Shape and dtype of grad_output; in place: may be grad_output.</param>
+    /// <param name="gradOutput">f64, f32, f16 or bf16.</param>
+    /// <param name="input">The forward's input, shape and dtype of grad_output.</param>
+    /// <param name="desc">Null stands for the exact one.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_gelu_backward(MezzoTensor gradInput, MezzoTensor gradOutput, MezzoTensor input, MezzoGeluDesc* desc);
+
+    /// <summary>
+    /// Sigmoid linear unit, also called swish. -Inf gives NaN, as in PyTorch.
+    /// Source: Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", 2016; PyTorch's silu.
+    /// </summary>
+    /// <param name="out">Shape and dtype of input; in place: may be input.</param>
+    /// <param name="input">f64, f32, f16 or bf16.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_silu_forward(MezzoTensor @out, MezzoTensor input);
+
+    /// <summary>
+    /// Gradient of the sigmoid linear unit: grad_input[i] = grad_output[i] s (1 + x (1 - s)), x = input[i],
+    /// s = 1 / (1 + exp(-x)).
+    /// </summary>
+    /// <param name="gradInput">Shape and dtype of grad_output; in place: may be grad_output.</param>
+    /// <param name="gradOutput">f64, f32, f16 or bf16.</param>
+    /// <param name="input">The forward's input, shape and dtype of grad_output.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_silu_backward(MezzoTensor gradInput, MezzoTensor gradOutput, MezzoTensor input);
+
+    /// <summary>Hyperbolic tangent. Source: PyTorch's tanh.</summary>
+    /// <param name="out">Shape and dtype of input; in place: may be input.</param>
+    /// <param name="input">f64, f32, f16 or bf16.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_tanh_forward(MezzoTensor @out, MezzoTensor input);
+
+    /// <summary>Gradient of the hyperbolic tangent: grad_input[i] = grad_output[i] (1 - output[i]^2).</summary>
+    /// <param name="gradInput">Shape and dtype of grad_output; in place: may be grad_output.</param>
+    /// <param name="gradOutput">f64, f32, f16 or bf16.</param>
+    /// <param name="output">The forward's output, shape and dtype of grad_output.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_tanh_backward(MezzoTensor gradInput, MezzoTensor gradOutput, MezzoTensor output);
+
+    /// <summary>Logistic sigmoid. Source: PyTorch's sigmoid.</summary>
+    /// <param name="out">Shape and dtype of input; in place: may be input.</param>
+    /// <param name="input">f64, f32, f16 or bf16.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_sigmoid_forward(MezzoTensor @out, MezzoTensor input);
+
+    /// <summary>Gradient of the logistic sigmoid: grad_input[i] = grad_output[i] (1 - output[i]) output[i].</summary>
+    /// <param name="gradInput">Shape and dtype of grad_output; in place: may be grad_output.</param>
+    /// <param name="gradOutput">f64, f32, f16 or bf16.</param>
+    /// <param name="output">The forward's output, shape and dtype of grad_output.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_sigmoid_backward(MezzoTensor gradInput, MezzoTensor gradOutput, MezzoTensor output);
+
+    /// <summary>
+    /// Sets random elements to 0, Inf and NaN too, and scales the others by 1 / (1 - p). Nothing need be stored for the
+    /// gradient: it is the same op on the output's gradient, with the same descriptor and step.
+    /// Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014; PyTorch's
+    /// dropout.
+    /// </summary>
+    /// <param name="out">Shape and dtype of input; in place: may be input.</param>
+    /// <param name="input">f64, f32, f16 or bf16.</param>
+    /// <param name="desc">Must be given.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_dropout_forward(MezzoTensor @out, MezzoTensor input, MezzoDropoutDesc* desc);
+
     /// <summary>Linear layer with optional bias and fused activation.</summary>
     /// <param name="out">As above.</param>
     /// <param name="input">As above.</param>
@@ -452,6 +537,29 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_mse_loss_forward(MezzoTensor loss, MezzoTensor gradPrediction, MezzoTensor prediction, MezzoTensor target, MezzoTensor scale, MezzoMseLossDesc* desc);
+
+    /// <summary>
+    /// Binary cross-entropy and its scaled gradient, in one pass over the data. The loss is not scaled; the gradient is
+    /// scale * d loss / d input, with the scale applied before the gradient is rounded, as in mezzo_mse_loss_forward().
+    /// Reduced as in mezzo_sum_forward(), so independent of the number of threads.
+    /// </summary>
+    /// <remarks>
+    /// From logits, -log s is computed as max(-x, 0) + log(1 + exp(-|x|)), so that no logit overflows, vanishes or cancels.
+    /// From probabilities, logarithms below -100 count as -100, and the gradient is divided by s (1 - s) or, where that is
+    /// larger, by 1e-12; a probability outside of [0, 1] gives NaN. Source: PyTorch's binary_cross_entropy and
+    /// binary_cross_entropy_with_logits.
+    /// </remarks>
+    /// <param name="loss">Scalar; f32 for a half input, else input's dtype; null when only the gradient is wanted.</param>
+    /// <param name="gradInput">Shape and dtype of input; null when only the loss is wanted.</param>
+    /// <param name="input">Any shape; f64, f32, f16 or bf16.</param>
+    /// <param name="target">Shape of input; f32 for a half input, else input's dtype; from 0 to 1.</param>
+    /// <param name="weight">Shape and dtype of target; null for 1.</param>
+    /// <param name="posWeight">Scalar, or of one dimension, the last of input; dtype of target; null for 1, and from probabilities.</param>
+    /// <param name="scale">f32 or f64 scalar: loss scale or gradient of the loss; null for 1.</param>
+    /// <param name="desc">Null stands for the mean, from probabilities.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_binary_cross_entropy_forward(MezzoTensor loss, MezzoTensor gradInput, MezzoTensor input, MezzoTensor target, MezzoTensor weight, MezzoTensor posWeight, MezzoTensor scale, MezzoBinaryCrossEntropyDesc* desc);
 
     /// <summary>
     /// Looks for Inf and NaN in a list of gradients and multiplies them by 1 / scale, in one pass, in which they can be

@@ -120,6 +120,46 @@ internal struct MezzoRandomDesc
     public unsafe MezzoRandomDesc() => StructSize = (uint)sizeof(MezzoRandomDesc);
 }
 
+/// <summary>Variant of the Gaussian error linear unit. All zero but struct_size: the exact one.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct MezzoGeluDesc
+{
+    /// <summary>sizeof(mezzo_gelu_desc).</summary>
+    public uint StructSize;
+
+    /// <summary>None or tanh.</summary>
+    public MezzoGeluApproximation Approximation;
+
+    /// <summary>All zero but the size, which is set.</summary>
+    public unsafe MezzoGeluDesc() => StructSize = (uint)sizeof(MezzoGeluDesc);
+}
+
+/// <summary>Which elements to drop.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct MezzoDropoutDesc
+{
+    /// <summary>sizeof(mezzo_dropout_desc).</summary>
+    public uint StructSize;
+
+    /// <summary>Must be 0.</summary>
+    public uint Reserved;
+
+    /// <summary>Share of the elements to drop, 0 to 1.</summary>
+    public double P;
+
+    /// <summary>As in mezzo_random_desc.</summary>
+    public ulong Seed;
+
+    /// <summary>As in mezzo_random_desc.</summary>
+    public ulong Stream;
+
+    /// <summary>i64 scalar, read as the op runs, so that each launch of a graph may draw anew; null for none.</summary>
+    public MezzoTensor Step;
+
+    /// <summary>All zero but the size, which is set.</summary>
+    public unsafe MezzoDropoutDesc() => StructSize = (uint)sizeof(MezzoDropoutDesc);
+}
+
 /// <summary>Variant of a linear layer. All zero but struct_size: no activation, gradients overwritten, f32 products of f32.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct MezzoLinearDesc
@@ -195,6 +235,26 @@ internal struct MezzoMseLossDesc
 
     /// <summary>All zero but the size, which is set.</summary>
     public unsafe MezzoMseLossDesc() => StructSize = (uint)sizeof(MezzoMseLossDesc);
+}
+
+/// <summary>Variant of the binary cross-entropy. All zero but struct_size: the mean, from probabilities.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct MezzoBinaryCrossEntropyDesc
+{
+    /// <summary>sizeof(mezzo_binary_cross_entropy_desc).</summary>
+    public uint StructSize;
+
+    /// <summary>Mean or sum.</summary>
+    public MezzoReduction Reduction;
+
+    /// <summary>1: input holds logits; 0: probabilities.</summary>
+    public uint FromLogits;
+
+    /// <summary>Must be 0.</summary>
+    public uint Reserved;
+
+    /// <summary>All zero but the size, which is set.</summary>
+    public unsafe MezzoBinaryCrossEntropyDesc() => StructSize = (uint)sizeof(MezzoBinaryCrossEntropyDesc);
 }
 
 /// <summary>

@@ -183,6 +183,141 @@ MEZZO_API mezzo_status mezzo_relu_forward(mezzo_tensor out, mezzo_tensor input);
 MEZZO_API mezzo_status mezzo_relu_backward(mezzo_tensor grad_input, mezzo_tensor grad_output, mezzo_tensor output);
 
 /* ---------------------------------------------------------------------------------------------
+ * gelu: out[i] = x F(x), x = input[i]
+ * ------------------------------------------------------------------------------------------- */
+
+/** How the normal distribution function is computed. */
+typedef enum mezzo_gelu_approximation {
+    MEZZO_GELU_APPROXIMATION_NONE = 0, /**< (1 + erf(x / sqrt(2))) / 2 */
+    MEZZO_GELU_APPROXIMATION_TANH = 1  /**< (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 */
+} mezzo_gelu_approximation;
+
+/** Variant of the Gaussian error linear unit. All zero but struct_size: the exact one. */
+typedef struct mezzo_gelu_desc {
+    uint32_t struct_size;                   /**< sizeof(mezzo_gelu_desc) */
+    mezzo_gelu_approximation approximation; /**< none or tanh */
+} mezzo_gelu_desc;
+
+/**
+ * Gaussian error linear unit: x times the normal distribution function F, or an approximation of it. -Inf gives NaN,
+ * as in PyTorch.
+ * Source: Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", 2016; PyTorch's gelu.
+ *
+ * @param[out] out shape and dtype of input; in place: may be input
+ * @param input f64, f32, f16 or bf16
+ * @param desc null stands for the exact one
+ */
+MEZZO_API mezzo_status mezzo_gelu_forward(mezzo_tensor out, mezzo_tensor input, const mezzo_gelu_desc *desc);
+
+/**
+ * Gradient of the Gaussian error linear unit: grad_input[i] = grad_output[i] (F(x) + x F'(x)), x = input[i].
+ *
+ * @param[out] grad_input shape and dtype of grad_output; in place: may be grad_output
+ * @param grad_output f64, f32, f16 or bf16
+ * @param input the forward's input, shape and dtype of grad_output
+ * @param desc null stands for the exact one
+ */
+MEZZO_API mezzo_status mezzo_gelu_backward(mezzo_tensor grad_input, mezzo_tensor grad_output, mezzo_tensor input,
+                                           const mezzo_gelu_desc *desc);
+
+/* ---------------------------------------------------------------------------------------------
+ * silu: out[i] = x / (1 + exp(-x)), x = input[i]
+ * ------------------------------------------------------------------------------------------- */
+
+/**
+ * Sigmoid linear unit, also called swish. -Inf gives NaN, as in PyTorch.
+ * Source: Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", 2016; PyTorch's silu.
+ *
+ * @param[out] out shape and dtype of input; in place: may be input
+ * @param input f64, f32, f16 or bf16
+ */
+MEZZO_API mezzo_status mezzo_silu_forward(mezzo_tensor out, mezzo_tensor input);
+
+/**
+ * Gradient of the sigmoid linear unit: grad_input[i] = grad_output[i] s (1 + x (1 - s)), x = input[i],
+ * s = 1 / (1 + exp(-x)).
+ *
+ * @param[out] grad_input shape and dtype of grad_output; in place: may be grad_output
+ * @param grad_output f64, f32, f16 or bf16
+ * @param input the forward's input, shape and dtype of grad_output
+ */
+MEZZO_API mezzo_status mezzo_silu_backward(mezzo_tensor grad_input, mezzo_tensor grad_output, mezzo_tensor input);
+
+/* ---------------------------------------------------------------------------------------------
+ * tanh: out[i] = tanh(input[i])
+ * ------------------------------------------------------------------------------------------- */
+
+/**
+ * Hyperbolic tangent. Source: PyTorch's tanh.
+ *
+ * @param[out] out shape and dtype of input; in place: may be input
+ * @param input f64, f32, f16 or bf16
+ */
+MEZZO_API mezzo_status mezzo_tanh_forward(mezzo_tensor out, mezzo_tensor input);
+
+/**
+ * Gradient of the hyperbolic tangent: grad_input[i] = grad_output[i] (1 - output[i]^2).
+ *
+ * @param[out] grad_input shape and dtype of grad_output; in place: may be grad_output
+ * @param grad_output f64, f32, f16 or bf16
+ * @param output the forward's output, shape and dtype of grad_output
+ */
+MEZZO_API mezzo_status mezzo_tanh_backward(mezzo_tensor grad_input, mezzo_tensor grad_output, mezzo_tensor output);
+
+/* ---------------------------------------------------------------------------------------------
+ * sigmoid: out[i] = 1 / (1 + exp(-input[i]))
+ * ------------------------------------------------------------------------------------------- */
+
+/**
+ * Logistic sigmoid. Source: PyTorch's sigmoid.
+ *
+ * @param[out] out shape and dtype of input; in place: may be input
+ * @param input f64, f32, f16 or bf16
+ */
+MEZZO_API mezzo_status mezzo_sigmoid_forward(mezzo_tensor out, mezzo_tensor input);
+
+/**
+ * Gradient of the logistic sigmoid: grad_input[i] = grad_output[i] (1 - output[i]) output[i].
+ *
+ * @param[out] grad_input shape and dtype of grad_output; in place: may be grad_output
+ * @param grad_output f64, f32, f16 or bf16
+ * @param output the forward's output, shape and dtype of grad_output
+ */
+MEZZO_API mezzo_status mezzo_sigmoid_backward(mezzo_tensor grad_input, mezzo_tensor grad_output, mezzo_tensor output);
+
+/* ---------------------------------------------------------------------------------------------
+ * dropout: out[i] = input[i] / (1 - p) where element i is kept, 0 where it is dropped
+ *
+ * Element i is kept where word i % 4 of a Philox block is below (1 - p) 2^32, rounded; the block is that of
+ * mezzo_random_desc with the counter i / 4, whatever the dtype. So the elements that are kept follow from seed, stream,
+ * step and i alone. With a step, its block, of the counter step under seed and stream, gives words 0 and 1 as the seed
+ * in place of the given one, words 2 and 3 as the stream.
+ * ------------------------------------------------------------------------------------------- */
+
+/** Which elements to drop. */
+typedef struct mezzo_dropout_desc {
+    uint32_t struct_size; /**< sizeof(mezzo_dropout_desc) */
+    uint32_t reserved;    /**< must be 0 */
+    double p;             /**< share of the elements to drop, 0 to 1 */
+    uint64_t seed;        /**< as in mezzo_random_desc */
+    uint64_t stream;      /**< as in mezzo_random_desc */
+    mezzo_tensor
+        step; /**< i64 scalar, read as the op runs, so that each launch of a graph may draw anew; null for none */
+} mezzo_dropout_desc;
+
+/**
+ * Sets random elements to 0, Inf and NaN too, and scales the others by 1 / (1 - p). Nothing need be stored for the
+ * gradient: it is the same op on the output's gradient, with the same descriptor and step.
+ * Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014; PyTorch's
+ * dropout.
+ *
+ * @param[out] out shape and dtype of input; in place: may be input
+ * @param input f64, f32, f16 or bf16
+ * @param desc must be given
+ */
+MEZZO_API mezzo_status mezzo_dropout_forward(mezzo_tensor out, mezzo_tensor input, const mezzo_dropout_desc *desc);
+
+/* ---------------------------------------------------------------------------------------------
  * linear: out = activation(input weight^T + bias)
  *
  *   rows        product of input's leading dimensions
@@ -409,6 +544,45 @@ typedef struct mezzo_mse_loss_desc {
  */
 MEZZO_API mezzo_status mezzo_mse_loss_forward(mezzo_tensor loss, mezzo_tensor grad_prediction, mezzo_tensor prediction,
                                               mezzo_tensor target, mezzo_tensor scale, const mezzo_mse_loss_desc *desc);
+
+/* ---------------------------------------------------------------------------------------------
+ * binary_cross_entropy: loss = (1/n) sum_i -w (p z log s + (1 - z) log(1 - s))
+ *
+ *   z  target[i]        s  the probability: input[i] or, from logits, 1 / (1 + exp(-input[i]))
+ *   w  weight[i]        p  pos_weight of the element's column, or of all
+ * ------------------------------------------------------------------------------------------- */
+
+/** Variant of the binary cross-entropy. All zero but struct_size: the mean, from probabilities. */
+typedef struct mezzo_binary_cross_entropy_desc {
+    uint32_t struct_size;      /**< sizeof(mezzo_binary_cross_entropy_desc) */
+    mezzo_reduction reduction; /**< mean or sum */
+    uint32_t from_logits;      /**< 1: input holds logits; 0: probabilities */
+    uint32_t reserved;         /**< must be 0 */
+} mezzo_binary_cross_entropy_desc;
+
+/**
+ * Binary cross-entropy and its scaled gradient, in one pass over the data. The loss is not scaled; the gradient is
+ * scale * d loss / d input, with the scale applied before the gradient is rounded, as in mezzo_mse_loss_forward().
+ * Reduced as in mezzo_sum_forward(), so independent of the number of threads.
+ *
+ * From logits, -log s is computed as max(-x, 0) + log(1 + exp(-|x|)), so that no logit overflows, vanishes or cancels.
+ * From probabilities, logarithms below -100 count as -100, and the gradient is divided by s (1 - s) or, where that is
+ * larger, by 1e-12; a probability outside of [0, 1] gives NaN. Source: PyTorch's binary_cross_entropy and
+ * binary_cross_entropy_with_logits.
+ *
+ * @param[out] loss scalar; f32 for a half input, else input's dtype; null when only the gradient is wanted
+ * @param[out] grad_input shape and dtype of input; null when only the loss is wanted
+ * @param input any shape; f64, f32, f16 or bf16
+ * @param target shape of input; f32 for a half input, else input's dtype; from 0 to 1
+ * @param weight shape and dtype of target; null for 1
+ * @param pos_weight scalar, or of one dimension, the last of input; dtype of target; null for 1, and from probabilities
+ * @param scale f32 or f64 scalar: loss scale or gradient of the loss; null for 1
+ * @param desc null stands for the mean, from probabilities
+ */
+MEZZO_API mezzo_status mezzo_binary_cross_entropy_forward(mezzo_tensor loss, mezzo_tensor grad_input,
+                                                          mezzo_tensor input, mezzo_tensor target, mezzo_tensor weight,
+                                                          mezzo_tensor pos_weight, mezzo_tensor scale,
+                                                          const mezzo_binary_cross_entropy_desc *desc);
 
 /* ---------------------------------------------------------------------------------------------
  * unscale: gradients divided by the loss scale, and checked

@@ -241,11 +241,24 @@ MEZZO_HOST_DEVICE Real tanh(Real x) {
     return with_sign_of(less_one / (less_one + Real(2)), x);
 }
 
-/// 1 / (1 + e^-x), as e^x / (1 + e^x) for a negative x, which keeps small results exact to the last places.
+/// A sigmoid s and 1 - s.
+template <class Real>
+struct SigmoidPair {
+    Real value;
+    Real complement;
+};
+
+/// s = 1 / (1 + e^-x), as e^x / (1 + e^x) for a negative x, which keeps small results exact to the last places.
+template <class Real>
+MEZZO_HOST_DEVICE SigmoidPair<Real> sigmoid_pair(Real x) {
+    const Real small = exp(-magnitude(x));
+    const Real sum = Real(1) + small;
+    return {(x < Real(0) ? small : Real(1)) / sum, (x < Real(0) ? Real(1) : small) / sum};
+}
+
 template <class Real>
 MEZZO_HOST_DEVICE Real sigmoid(Real x) {
-    const Real small = exp(-magnitude(x));
-    return (x < Real(0) ? small : Real(1)) / (Real(1) + small);
+    return sigmoid_pair(x).value;
 }
 
 } // namespace mezzo::elementary

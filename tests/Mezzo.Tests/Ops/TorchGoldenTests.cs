@@ -35,6 +35,42 @@ internal sealed class TorchGoldenTests : TensorFixture
     }
 
     [Test]
+    public void Activation_IsPyTorchs(
+        [Values("gelu", "gelu_tanh", "silu", "tanh", "sigmoid")] string name, [Values(DType.Float32, DType.Float64)] DType dtype)
+    {
+        var input = Leaf(name, "input", dtype);
+        var output = name switch
+        {
+            "gelu" => input.Gelu(),
+            "gelu_tanh" => input.Gelu(GeluApproximation.Tanh),
+            "silu" => input.Silu(),
+            "tanh" => input.Tanh(),
+            _ => input.Sigmoid(),
+        };
+        output.Backward(Read(name, "grad_output", dtype));
+        AssertIs(output, name, "out", dtype, 2 * Rounding(dtype));
+        AssertIs(input.Grad!, name, "grad_input", dtype, 2 * Rounding(dtype));
+    }
+
+    [Test]
+    public void BinaryCrossEntropy_IsPyTorchs(
+        [Values("binary_cross_entropy", "binary_cross_entropy_with_logits")] string function,
+        [Values] bool weighted,
+        [Values(DType.Float32, DType.Float64)] DType dtype)
+    {
+        string name = function + (weighted ? "_weighted_sum" : "_mean");
+        var reduction = weighted ? Reduction.Sum : Reduction.Mean;
+        var (input, target) = (Leaf(name, "input", dtype), Read(name, "target", dtype));
+        var weight = weighted ? Read(name, "weight", dtype) : null;
+        var loss = function == "binary_cross_entropy"
+            ? Losses.BinaryCrossEntropy(input, target, weight, reduction)
+            : Losses.BinaryCrossEntropyWithLogits(input, target, weight, weighted ? Read(name, "pos_weight", dtype) : null, reduction);
+        loss.Backward();
+        AssertIs(loss, name, "loss", dtype, 4 * Rounding(dtype));
+        AssertIs(input.Grad!, name, "grad_input", dtype, 4 * Rounding(dtype));
+    }
+
+    [Test]
     public void MseLoss_IsPyTorchs([Values] Reduction reduction, [Values(DType.Float32, DType.Float64)] DType dtype)
     {
         string name = reduction == Reduction.Mean ? "mse_loss_mean" : "mse_loss_sum";

@@ -19,6 +19,7 @@ TEST(Abi, Enums_AreFourBytes) {
     EXPECT_EQ(sizeof(mezzo_device_type), 4u);
     EXPECT_EQ(sizeof(mezzo_activation), 4u);
     EXPECT_EQ(sizeof(mezzo_linear_accumulate), 4u);
+    EXPECT_EQ(sizeof(mezzo_gelu_approximation), 4u);
     EXPECT_EQ(sizeof(mezzo_reduction), 4u);
 }
 
@@ -30,10 +31,13 @@ TEST(Abi, Structs_HaveTheirPinnedSizes) {
     EXPECT_EQ(sizeof(mezzo_graph), 8u);
     EXPECT_EQ(sizeof(mezzo_graph_info), 32u);
     EXPECT_EQ(sizeof(mezzo_random_desc), 24u);
+    EXPECT_EQ(sizeof(mezzo_gelu_desc), 8u);
     EXPECT_EQ(sizeof(mezzo_linear_desc), 20u);
     EXPECT_EQ(sizeof(mezzo_matmul_desc), 20u);
     EXPECT_EQ(sizeof(mezzo_embedding_desc), 16u);
+    EXPECT_EQ(sizeof(mezzo_dropout_desc), 40u);
     EXPECT_EQ(sizeof(mezzo_mse_loss_desc), 8u);
+    EXPECT_EQ(sizeof(mezzo_binary_cross_entropy_desc), 16u);
     EXPECT_EQ(sizeof(mezzo_unscale_desc), 48u);
     EXPECT_EQ(sizeof(mezzo_scale_update_desc), 56u);
     EXPECT_EQ(sizeof(mezzo_step_inputs), 72u);
@@ -54,9 +58,11 @@ TEST(Abi, Fields_LieAtTheirPinnedOffsets) {
     EXPECT_EQ(offsetof(mezzo_tensor_info, bytes), 24u);
     EXPECT_EQ(offsetof(mezzo_tensor_info, shape), 32u);
     EXPECT_EQ(offsetof(mezzo_random_desc, seed), 8u);
+    EXPECT_EQ(offsetof(mezzo_dropout_desc, step), 32u);
     EXPECT_EQ(offsetof(mezzo_linear_desc, accumulate), 8u);
     EXPECT_EQ(offsetof(mezzo_matmul_desc, accumulate), 12u);
     EXPECT_EQ(offsetof(mezzo_embedding_desc, padding_index), 8u);
+    EXPECT_EQ(offsetof(mezzo_binary_cross_entropy_desc, from_logits), 8u);
     EXPECT_EQ(offsetof(mezzo_unscale_desc, grad_norm), 16u);
     EXPECT_EQ(offsetof(mezzo_scale_update_desc, growth_factor), 8u);
     EXPECT_EQ(offsetof(mezzo_scale_update_desc, hysteresis), 40u);
@@ -77,10 +83,13 @@ TEST(Abi, Structs_ArePlainData) {
     EXPECT_TRUE(is_plain<mezzo_graph>);
     EXPECT_TRUE(is_plain<mezzo_graph_info>);
     EXPECT_TRUE(is_plain<mezzo_random_desc>);
+    EXPECT_TRUE(is_plain<mezzo_gelu_desc>);
     EXPECT_TRUE(is_plain<mezzo_linear_desc>);
     EXPECT_TRUE(is_plain<mezzo_matmul_desc>);
     EXPECT_TRUE(is_plain<mezzo_embedding_desc>);
+    EXPECT_TRUE(is_plain<mezzo_dropout_desc>);
     EXPECT_TRUE(is_plain<mezzo_mse_loss_desc>);
+    EXPECT_TRUE(is_plain<mezzo_binary_cross_entropy_desc>);
     EXPECT_TRUE(is_plain<mezzo_unscale_desc>);
     EXPECT_TRUE(is_plain<mezzo_scale_update_desc>);
     EXPECT_TRUE(is_plain<mezzo_step_inputs>);
