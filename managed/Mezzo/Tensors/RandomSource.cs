@@ -7,7 +7,8 @@ namespace Mezzo;
 /// <summary>
 /// A seed and a count of draws. Every draw of random numbers takes the next stream, so a program that
 /// makes the same draws in the same order gets the same numbers, on every device and thread count. Nothing can
-/// be drawn while a <see cref="Graph"/> is captured, whose launches would repeat the same numbers.
+/// be drawn while a <see cref="Graph"/> is captured, whose launches would repeat the same numbers; but for dropout in the
+/// steps of a <see cref="Trainer"/>, see <see cref="Tensor.Dropout"/>.
 /// </summary>
 /// <param name="seed">Names the experiment.</param>
 public sealed class RandomSource(ulong seed) : IResumable
@@ -17,6 +18,13 @@ public sealed class RandomSource(ulong seed) : IResumable
 
     /// <summary>The source of whoever names none; it starts at seed 0.</summary>
     public static RandomSource Default => Volatile.Read(ref _default);
+
+    /// <summary>Number of streams taken so far: with the seed all that a checkpoint must keep.</summary>
+    internal long Streams
+    {
+        get => Interlocked.Read(ref _streams);
+        set => Interlocked.Exchange(ref _streams, value);
+    }
 
     /// <summary>The seed.</summary>
     public ulong Seed { get; private set; } = seed;
@@ -59,6 +67,9 @@ public sealed class RandomSource(ulong seed) : IResumable
         : new()
         {
             Seed = Seed,
-            Stream = (ulong)(Interlocked.Increment(ref _streams) - 1),
+            Stream = TakeStream(),
         };
+
+    /// <summary>Takes the next stream for draws that say themselves how they differ from launch to launch.</summary>
+    internal ulong TakeStream() => (ulong)(Interlocked.Increment(ref _streams) - 1);
 }

@@ -60,6 +60,7 @@ internal sealed partial class StepRunner : IDisposable
     /// <param name="report">Receives the result once it is known, after those of the steps before.</param>
     public void Run(StepFunction function, int readEvery, Action<StepResult> report)
     {
+        _step.Random.Begin();
         if (readEvery > 1 && FindLaunchable(function) is { } repeated)
         {
             repeated.Stage(function.Inputs);

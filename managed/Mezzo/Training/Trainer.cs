@@ -12,9 +12,10 @@ namespace Mezzo;
 /// <para>
 /// Steps that repeat are captured in a graph, on CUDA unless <see cref="TrainerOptions.Capture"/> says otherwise, and
 /// launched from then on; <see cref="CaptureStatus"/> tells. The loss function is then no longer called, so it must do
-/// nothing but compute a loss on the device: what it counts, prints or draws at random would not be repeated. It may
-/// use tensors from outside, as long as they are the same ones in each step; their elements may change. Tensors that
-/// change from step to step are declared as inputs of the step, and copied to where the graph reads them.
+/// nothing but compute a loss on the device: what it counts, prints or draws at random would not be repeated, but for
+/// dropout, which draws anew in each step. It may use tensors from outside, as long as they are the same ones in each
+/// step; their elements may change. Tensors that change from step to step are declared as inputs of the step, and copied
+/// to where the graph reads them.
 /// </para>
 /// <para>Results are bit-identical to those of steps that are not captured.</para>
 /// </remarks>
@@ -58,6 +59,13 @@ public sealed partial class Trainer : IDisposable
 
     /// <summary>How the latest step ran, captured or not, and why so.</summary>
     public CaptureStatus CaptureStatus => _runner.Status;
+
+    /// <summary>What the steps draw at random, as far as a checkpoint must keep it.</summary>
+    internal StepRandomState RandomState
+    {
+        get => _training.Random.State;
+        set => _training.Random.State = value;
+    }
 
     /// <summary>Runs one step.</summary>
     /// <param name="loss">

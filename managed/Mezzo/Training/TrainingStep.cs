@@ -34,6 +34,9 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
 
     public GradScaler Scaler => scaler;
 
+    /// <summary>What the steps draw at random.</summary>
+    public StepRandom Random { get; } = new(optimizer.Device);
+
     /// <summary>What a captured step holds as it was, as a value that can be compared.</summary>
     public object Settings => (optimizer.Settings, scaler.Policy, Autocast.Current, NoGrad.IsRecording, Runtime.AllowTf32);
 
@@ -48,6 +51,7 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
         _report ??= new Report(optimizer.Device);
         if (function.MicroBatches == 1)
         {
+            Random.Rewind();
             var loss = Forward(function, inputs, 0);
             redo = () => OrForget(() => Finish(loss, retainGraph: true));
             return OrForget(() => Finish(loss, keepsGraph));
@@ -73,6 +77,7 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
 
     private IssuedScalerStep Accumulate(StepFunction function, IReadOnlyList<Tensor> inputs)
     {
+        Random.Rewind();
         for (int i = 0; i < function.MicroBatches; i++)
         {
             // What the forward pass of one has made is freed before that of the next.
@@ -119,13 +124,17 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
         optimizer.ZeroGrad();
     }
 
-    public void Dispose() => _report?.Dispose();
+    public void Dispose()
+    {
+        Random.Dispose();
+        _report?.Dispose();
+    }
 
     /// <summary>The part of the loss that a micro-batch adds to the mean over all.</summary>
     private Tensor Forward(StepFunction function, IReadOnlyList<Tensor> inputs, int index)
     {
         using var autocast = Autocast.Enable(precision);
-        var loss = function.CallFor(inputs, index);
+        var loss = Random.Run(() => function.CallFor(inputs, index));
         return function.MicroBatches == 1 ? loss : loss * (1.0 / function.MicroBatches);
     }
 

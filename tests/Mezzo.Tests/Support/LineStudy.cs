@@ -6,11 +6,12 @@ internal sealed class LineStudy
 {
     public const int Samples = 64;
 
-    public LineStudy(DType dtype = DType.Float32, double weightDecay = 0)
+    public LineStudy(DType dtype = DType.Float32, double weightDecay = 0, double dropout = 0)
     {
         X = Tensor.Uniform([Samples, 1], -1, 1, dtype, random: new RandomSource(1));
         Target = X * 3 + Tensor.Full([Samples, 1], -1, dtype);
-        Model = new Sequential(new Linear(1, 16, dtype: dtype), new ReLU(), new Linear(16, 1, dtype: dtype));
+        Module<Tensor, Tensor>[] dropped = dropout > 0 ? [new Dropout(dropout)] : [];
+        Model = new Sequential([new Linear(1, 16, dtype: dtype), new ReLU(), .. dropped, new Linear(16, 1, dtype: dtype)]);
         Optimizer = new Adam(Model.Parameters(), lr: 0.02, weightDecay: weightDecay);
     }
 
