@@ -26,7 +26,7 @@ struct Draw {
 
 /// For implementations: it reads the device's memory.
 MEZZO_HOST_DEVICE Draw draw_of(const DropoutForward &a) {
-    if (!a.step) return {a.seed, a.stream};
+    if (a.step.data == nullptr) return {a.seed, a.stream};
     const auto step = static_cast<uint64_t>(*reinterpret_cast<const int64_t *>(a.step.data));
     const philox::Block block = philox::block_at(a.seed, a.stream, step);
     return {block.word[0] | static_cast<uint64_t>(block.word[1]) << 32,

@@ -104,7 +104,7 @@ void expect_gradient_of_finite_differences(const Activation &activation) {
 void expect_same_bits(const Activation &activation) {
     for (const mezzo_dtype dtype : kFloatingDTypes) {
         for (const int64_t count : critical_counts()) {
-            for (const auto &[at, beside] : {std::pair(0, 0), std::pair(3, 3), std::pair(1, 2)}) {
+            for (const auto &[at, beside] : {std::pair(3, 3), std::pair(1, 2)}) {
                 expect_same_bits_on_every_device([&, at = at, beside = beside](Results &results) {
                     const std::vector<double> nothing(static_cast<size_t>(count), 0);
                     const Placed input(dtype, at, mixed_values(count, 1, dtype));
