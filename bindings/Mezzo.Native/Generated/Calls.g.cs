@@ -668,6 +668,79 @@ internal static unsafe partial class Calls
     public static void ConcatBackward(MezzoTensor gradInput, MezzoTensor gradOutput, int dim, long start)
     {
         Check(NativeMethods.mezzo_concat_backward(gradInput, gradOutput, dim, start));
+    /// <summary>Normalizes rows, scales and shifts them.</summary>
+    /// <param name="out">As above.</param>
+    /// <param name="mean">As above, for the backward; null when it is not wanted.</param>
+    /// <param name="rstd">1 / sqrt(variance + eps), as above, for the backward; null when it is not wanted.</param>
+    /// <param name="input">As above.</param>
+    /// <param name="weight">As above; null for 1.</param>
+    /// <param name="bias">As above; null for 0.</param>
+    /// <param name="desc">Null stands for the defaults.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void LayerNormForward(MezzoTensor @out, MezzoTensor mean, MezzoTensor rstd, MezzoTensor input, MezzoTensor weight, MezzoTensor bias, MezzoNormDesc? desc = null)
+    {
+        MezzoNormDesc descValue = desc.GetValueOrDefault();
+        Check(NativeMethods.mezzo_layer_norm_forward(@out, mean, rstd, input, weight, bias, desc.HasValue ? &descValue : null));
+    }
+
+    /// <summary>
+    /// Gradients of mezzo_layer_norm_forward(). With y the normalized input and g = grad_output weight:
+    /// <code>
+    ///   grad_input  = rstd (g - mean of g over the row - y times the mean of g y over the row)
+    ///   grad_weight = sum over rows of grad_output y
+    ///   grad_bias   = sum over rows of grad_output
+    /// </code>
+    /// Each may be null, not all of them.
+    /// </summary>
+    /// <param name="gradInput">As above; null when it is not wanted.</param>
+    /// <param name="gradWeight">As above; null when it is not wanted.</param>
+    /// <param name="gradBias">As above; null when it is not wanted.</param>
+    /// <param name="gradOutput">As above.</param>
+    /// <param name="input">The forward's input.</param>
+    /// <param name="mean">What the forward gave.</param>
+    /// <param name="rstd">What the forward gave.</param>
+    /// <param name="weight">The forward's weight; null for 1.</param>
+    /// <param name="desc">Null stands for the defaults; as the forward's.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void LayerNormBackward(MezzoTensor gradInput, MezzoTensor gradWeight, MezzoTensor gradBias, MezzoTensor gradOutput, MezzoTensor input, MezzoTensor mean, MezzoTensor rstd, MezzoTensor weight, MezzoNormDesc? desc = null)
+    {
+        MezzoNormDesc descValue = desc.GetValueOrDefault();
+        Check(NativeMethods.mezzo_layer_norm_backward(gradInput, gradWeight, gradBias, gradOutput, input, mean, rstd, weight, desc.HasValue ? &descValue : null));
+    }
+
+    /// <summary>Divides rows by their root mean square and scales them.</summary>
+    /// <param name="out">As above.</param>
+    /// <param name="rstd">1 / sqrt(mean square + eps), as above, for the backward; null when it is not wanted.</param>
+    /// <param name="input">As above.</param>
+    /// <param name="weight">As above; null for 1.</param>
+    /// <param name="desc">Null stands for the defaults.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void RmsNormForward(MezzoTensor @out, MezzoTensor rstd, MezzoTensor input, MezzoTensor weight, MezzoNormDesc? desc = null)
+    {
+        MezzoNormDesc descValue = desc.GetValueOrDefault();
+        Check(NativeMethods.mezzo_rms_norm_forward(@out, rstd, input, weight, desc.HasValue ? &descValue : null));
+    }
+
+    /// <summary>
+    /// Gradients of mezzo_rms_norm_forward(). With y the normalized input and g = grad_output weight:
+    /// <code>
+    ///   grad_input  = rstd (g - y times the mean of g y over the row)
+    ///   grad_weight = sum over rows of grad_output y
+    /// </code>
+    /// Either may be null, not both.
+    /// </summary>
+    /// <param name="gradInput">As above; null when it is not wanted.</param>
+    /// <param name="gradWeight">As above; null when it is not wanted.</param>
+    /// <param name="gradOutput">As above.</param>
+    /// <param name="input">The forward's input.</param>
+    /// <param name="rstd">What the forward gave.</param>
+    /// <param name="weight">The forward's weight; null for 1.</param>
+    /// <param name="desc">Null stands for the defaults; as the forward's.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void RmsNormBackward(MezzoTensor gradInput, MezzoTensor gradWeight, MezzoTensor gradOutput, MezzoTensor input, MezzoTensor rstd, MezzoTensor weight, MezzoNormDesc? desc = null)
+    {
+        MezzoNormDesc descValue = desc.GetValueOrDefault();
+        Check(NativeMethods.mezzo_rms_norm_backward(gradInput, gradWeight, gradOutput, input, rstd, weight, desc.HasValue ? &descValue : null));
     }
 
     /// <summary>

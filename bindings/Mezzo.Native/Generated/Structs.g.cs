@@ -221,6 +221,21 @@ internal struct MezzoEmbeddingDesc
 
     /// <summary>All zero but the size, which is set.</summary>
     public unsafe MezzoEmbeddingDesc() => StructSize = (uint)sizeof(MezzoEmbeddingDesc);
+/// <summary>Variant of layer_norm and rms_norm. Every field is taken as it is; the defaults are those of a null descriptor.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct MezzoNormDesc
+{
+    /// <summary>sizeof(mezzo_norm_desc).</summary>
+    public uint StructSize;
+
+    /// <summary>Number of trailing dimensions that are a row, 1 to input's rank; default 1.</summary>
+    public int Dims;
+
+    /// <summary>Finite, at least 0; default of layer_norm 1e-5, of rms_norm the epsilon of A.</summary>
+    public double Eps;
+
+    /// <summary>All zero but the size, which is set.</summary>
+    public unsafe MezzoNormDesc() => StructSize = (uint)sizeof(MezzoNormDesc);
 }
 
 /// <summary>Variant of the mean squared error. All zero but struct_size: the mean.</summary>

@@ -181,6 +181,19 @@ internal abstract class Operation
     protected GradientBuffer? LendGradient(int index, Tensor? inPlaceOf = null) =>
         NeedsGradient(index) ? Input(index).GradientSlot.Lend(_mayOverwriteGradient ? inPlaceOf : null) : null;
 
+    /// <summary>A tensor to write the gradient of an input to, for <see cref="AddMadeGradient"/>; null when it is not wanted.</summary>
+    protected Tensor? MakeGradient(int index) =>
+        NeedsGradient(index) ? Tensor.AllocateOwned(Input(index).Shape, Input(index).DType, Input(index).Device) : null;
+
+    /// <summary>Adds what <see cref="MakeGradient"/> gave and the op has written.</summary>
+    protected void AddMadeGradient(int index, Tensor? gradient)
+    {
+        if (gradient is not null)
+        {
+            AddGradient(index, gradient);
+        }
+    }
+
     /// <summary>Adds a gradient made by this op and gives it away.</summary>
     protected void AddGradient(int index, Tensor gradient) => Input(index).GradientSlot.Add(gradient);
 

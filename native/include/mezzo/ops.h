@@ -511,6 +511,102 @@ MEZZO_API mezzo_status mezzo_concat_forward(mezzo_tensor out, const mezzo_tensor
  */
 MEZZO_API mezzo_status mezzo_concat_backward(mezzo_tensor grad_input, mezzo_tensor grad_output, int32_t dim,
                                              int64_t start);
+ * layer_norm: out = (input - mean) / sqrt(variance + eps) weight + bias
+ *
+ *   The last `dims` dimensions of the input are a row, of width n; the others count the rows.
+ *
+ *   input, grad_input             any shape        T: f64, f32, f16 or bf16
+ *   out, grad_output              input's          T, or f32 for a half T
+ *   weight, bias, their gradients the last dims    A: f32 for a half T, else T
+ *   mean, rstd                    the other ones   A
+ *
+ * Mean and variance (divided by n) of a row are sums in f64, and the arithmetic is in A: a half input is read as it
+ * is, with the bits that a cast to f32 would have given. Sums of a row and of a column go in an order of their own, so
+ * results depend on neither the number of threads nor the device.
+ * Sources: Ba et al., "Layer Normalization", 2016; PyTorch's layer_norm.
+ * ------------------------------------------------------------------------------------------- */
+
+/** Variant of layer_norm and rms_norm. Every field is taken as it is; the defaults are those of a null descriptor. */
+typedef struct mezzo_norm_desc {
+    uint32_t struct_size; /**< sizeof(mezzo_norm_desc) */
+    int32_t dims;         /**< number of trailing dimensions that are a row, 1 to input's rank; default 1 */
+    double eps;           /**< finite, at least 0; default of layer_norm 1e-5, of rms_norm the epsilon of A */
+} mezzo_norm_desc;
+
+/**
+ * Normalizes rows, scales and shifts them.
+ *
+ * @param[out] out as above
+ * @param[out] mean as above, for the backward; null when it is not wanted
+ * @param[out] rstd 1 / sqrt(variance + eps), as above, for the backward; null when it is not wanted
+ * @param input as above
+ * @param weight as above; null for 1
+ * @param bias as above; null for 0
+ * @param desc null stands for the defaults
+ */
+MEZZO_API mezzo_status mezzo_layer_norm_forward(mezzo_tensor out, mezzo_tensor mean, mezzo_tensor rstd,
+                                                mezzo_tensor input, mezzo_tensor weight, mezzo_tensor bias,
+                                                const mezzo_norm_desc *desc);
+
+/**
+ * Gradients of mezzo_layer_norm_forward(). With y the normalized input and g = grad_output weight:
+ *   grad_input  = rstd (g - mean of g over the row - y times the mean of g y over the row)
+ *   grad_weight = sum over rows of grad_output y
+ *   grad_bias   = sum over rows of grad_output
+ * Each may be null, not all of them.
+ *
+ * @param[out] grad_input as above; null when it is not wanted
+ * @param[out] grad_weight as above; null when it is not wanted
+ * @param[out] grad_bias as above; null when it is not wanted
+ * @param grad_output as above
+ * @param input the forward's input
+ * @param mean what the forward gave
+ * @param rstd what the forward gave
+ * @param weight the forward's weight; null for 1
+ * @param desc null stands for the defaults; as the forward's
+ */
+MEZZO_API mezzo_status mezzo_layer_norm_backward(mezzo_tensor grad_input, mezzo_tensor grad_weight,
+                                                 mezzo_tensor grad_bias, mezzo_tensor grad_output, mezzo_tensor input,
+                                                 mezzo_tensor mean, mezzo_tensor rstd, mezzo_tensor weight,
+                                                 const mezzo_norm_desc *desc);
+
+/* ---------------------------------------------------------------------------------------------
+ * rms_norm: out = input / sqrt(mean square + eps) weight
+ *
+ * Rows, shapes, dtypes and sums as those of layer_norm. The default eps is the distance from 1 to the next number of
+ * the arithmetic: 2^-23 where that is f32, for a half input too, and 2^-52 in f64.
+ * Sources: Zhang and Sennrich, "Root Mean Square Layer Normalization", NeurIPS 2019; PyTorch's rms_norm.
+ * ------------------------------------------------------------------------------------------- */
+
+/**
+ * Divides rows by their root mean square and scales them.
+ *
+ * @param[out] out as above
+ * @param[out] rstd 1 / sqrt(mean square + eps), as above, for the backward; null when it is not wanted
+ * @param input as above
+ * @param weight as above; null for 1
+ * @param desc null stands for the defaults
+ */
+MEZZO_API mezzo_status mezzo_rms_norm_forward(mezzo_tensor out, mezzo_tensor rstd, mezzo_tensor input,
+                                              mezzo_tensor weight, const mezzo_norm_desc *desc);
+
+/**
+ * Gradients of mezzo_rms_norm_forward(). With y the normalized input and g = grad_output weight:
+ *   grad_input  = rstd (g - y times the mean of g y over the row)
+ *   grad_weight = sum over rows of grad_output y
+ * Either may be null, not both.
+ *
+ * @param[out] grad_input as above; null when it is not wanted
+ * @param[out] grad_weight as above; null when it is not wanted
+ * @param grad_output as above
+ * @param input the forward's input
+ * @param rstd what the forward gave
+ * @param weight the forward's weight; null for 1
+ * @param desc null stands for the defaults; as the forward's
+ */
+MEZZO_API mezzo_status mezzo_rms_norm_backward(mezzo_tensor grad_input, mezzo_tensor grad_weight,
+                                               mezzo_tensor grad_output, mezzo_tensor input, mezzo_tensor rstd,
+                                               mezzo_tensor weight, const mezzo_norm_desc *desc);
 
 /* ---------------------------------------------------------------------------------------------
  * mse_loss: loss = (1/n) sum_i (prediction[i] - target[i])^2

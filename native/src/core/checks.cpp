@@ -91,6 +91,14 @@ void expect_no_overlap(const TensorRef &out, const TensorRef &other) {
     if (out && other && overlaps(out, other)) fail_overlap(out, other, "separate tensors");
 }
 
+void expect_separate(std::initializer_list<const TensorRef *> outputs,
+                     std::initializer_list<const TensorRef *> inputs) {
+    for (const TensorRef *const *out = outputs.begin(); out != outputs.end(); ++out) {
+        for (const TensorRef *const *other = outputs.begin(); other != out; ++other) expect_no_overlap(**out, **other);
+        for (const TensorRef *in : inputs) expect_no_overlap(**out, *in);
+    }
+}
+
 void expect_in_place_or_no_overlap(const TensorRef &out, const TensorRef &other) {
     if (!out || !other || !overlaps(out, other)) return;
     if (out.bytes_data() == other.bytes_data() && out.bytes() == other.bytes()) return;

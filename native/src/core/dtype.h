@@ -96,6 +96,16 @@ decltype(auto) visit_floating_dtype(mezzo_dtype dtype, Visitor &&visitor) {
     }
 }
 
+/// visit_floating_dtype() for an op that stores elements of dtype `in` as they are or in the type that they are
+/// computed in: calls `visitor(TypeTag<In>{}, TypeTag<Out>{})`.
+template <class Visitor>
+decltype(auto) visit_widening(mezzo_dtype in, mezzo_dtype out, Visitor &&visitor) {
+    return visit_floating_dtype(in, [&](auto tag) {
+        using A = Arithmetic<typename decltype(tag)::type>;
+        return in == out ? visitor(tag, tag) : visitor(tag, TypeTag<A>{});
+    });
+}
+
 /// Short name of a dtype, as in messages: "f32".
 const char *dtype_name(mezzo_dtype dtype);
 
@@ -104,6 +114,11 @@ int64_t dtype_size(mezzo_dtype dtype);
 
 constexpr bool dtype_is_half(mezzo_dtype dtype) {
     return dtype == MEZZO_DTYPE_F16 || dtype == MEZZO_DTYPE_BF16;
+}
+
+/// The dtype that stands for Arithmetic of a floating dtype's type.
+constexpr mezzo_dtype arithmetic_dtype(mezzo_dtype dtype) {
+    return dtype_is_half(dtype) ? MEZZO_DTYPE_F32 : dtype;
 }
 
 } // namespace mezzo

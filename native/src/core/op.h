@@ -31,6 +31,12 @@ struct TensorData {
         if (dtype != dtype_of<T>) fail_dtype(dtype);
         return reinterpret_cast<T *>(data);
     }
+
+    /// The same; null when it was not given.
+    template <class T>
+    T *as_or_null() const {
+        return data == nullptr ? nullptr : as<T>();
+    }
 };
 
 /// Declares how an op runs on a kind of device.

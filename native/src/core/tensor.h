@@ -152,6 +152,9 @@ void expect_same_device(const TensorRef &tensor, const TensorRef &other);
 /// INVALID_ARGUMENT when an output shares memory with another argument.
 void expect_no_overlap(const TensorRef &out, const TensorRef &other);
 
+/// The same for each output and each input, and for the outputs among each other.
+void expect_separate(std::initializer_list<const TensorRef *> outputs, std::initializer_list<const TensorRef *> inputs);
+
 /// The same for an op that works in place: the very same elements are accepted, a partial overlap is not.
 void expect_in_place_or_no_overlap(const TensorRef &out, const TensorRef &other);
 

@@ -94,11 +94,9 @@ void launch_map(Device &device, const MapShape &shape, void (*kernel)(MapShape, 
            std::forward<Arguments>(arguments)...);
 }
 
-namespace map_detail {
-
 /// A pack as it comes from memory: held by bytes, it takes no more registers than it must.
 template <class T, int kWidth>
-struct Raw {
+struct RawPack {
     static constexpr size_t kBytes = sizeof(Pack<T, kWidth>);
     using Word = std::conditional_t<kBytes % 4 == 0, uint32_t, std::conditional_t<kBytes % 2 == 0, uint16_t, uint8_t>>;
     struct alignas(Pack<T, kWidth>) Words {
@@ -110,6 +108,8 @@ struct Raw {
     }
     __device__ __forceinline__ T at(int k) const { return std::bit_cast<Pack<T, kWidth>>(words).value[k]; }
 };
+
+namespace map_detail {
 
 /// One pack of each input.
 template <int kWidth, class... In>
@@ -125,7 +125,7 @@ struct Inputs {
 
 template <int kWidth, class First, class... Rest>
 struct Inputs<kWidth, First, Rest...> {
-    Raw<First, kWidth> first;
+    RawPack<First, kWidth> first;
     Inputs<kWidth, Rest...> rest;
 
     __device__ __forceinline__ void load(int index, const First *from, const Rest *...others) {

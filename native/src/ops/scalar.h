@@ -16,7 +16,7 @@ MEZZO_HOST_DEVICE double factor_or_one(const TensorData &scalar) {
 
 /// The dtype of a sum over elements of a dtype, and of the gradient of one.
 constexpr mezzo_dtype reduced_dtype(mezzo_dtype dtype) {
-    return dtype_is_half(dtype) ? MEZZO_DTYPE_F32 : dtype;
+    return arithmetic_dtype(dtype);
 }
 
 } // namespace mezzo
