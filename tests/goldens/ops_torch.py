@@ -122,15 +122,17 @@ CASES = {
 }
 
 
-def main():
+def write(script, cases):
+    """Writes the cases of a script to the JSON file beside it."""
     philox.check()
     torch.set_num_threads(1)
-    golden = {"source": f"tests/goldens/ops_torch.py, PyTorch {torch.__version__}"}
-    for name, case in CASES.items():
+    path = pathlib.Path(script)
+    golden = {"source": f"tests/goldens/{path.name}, PyTorch {torch.__version__}"}
+    for name, case in cases.items():
         golden[name] = {key: {part: stored(value) for part, value in case(dtype).items()}
                         for key, dtype in (("f64", torch.float64), ("f32", torch.float32))}
-    pathlib.Path(__file__).with_suffix(".json").write_text(json.dumps(golden) + "\n")
+    path.with_suffix(".json").write_text(json.dumps(golden) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    write(__file__, CASES)

@@ -585,6 +585,53 @@ internal static unsafe partial class NativeMethods
     internal static partial MezzoStatus mezzo_rms_norm_backward(MezzoTensor gradInput, MezzoTensor gradWeight, MezzoTensor gradOutput, MezzoTensor input, MezzoTensor rstd, MezzoTensor weight, MezzoNormDesc* desc);
 
     /// <summary>
+    /// Normalizes channels, scales and shifts them. When training, the statistics are those of the batch, with the variance
+    /// divided by m, and
+    /// <code>
+    ///   running_mean = (1 - s) running_mean + s mean
+    ///   running_var  = (1 - s) running_var + s variance m / (m - 1)
+    ///   batches      = batches + 1
+    /// </code>
+    /// where s is the momentum or, if cumulative, 1 / the new batches, read on the device: each launch of a captured graph
+    /// counts. A channel of one value is then MEZZO_STATUS_INVALID_ARGUMENT.
+    /// </summary>
+    /// <param name="out">As above.</param>
+    /// <param name="mean">The mean taken off, as above, for the backward.</param>
+    /// <param name="rstd">1 / sqrt(variance + eps), as above, for the backward.</param>
+    /// <param name="runningMean">As above; may be null when training.</param>
+    /// <param name="runningVar">As above; null where running_mean is.</param>
+    /// <param name="batches">i64 scalar; null where they need not be counted.</param>
+    /// <param name="input">As above.</param>
+    /// <param name="weight">As above; null for 1.</param>
+    /// <param name="bias">As above; null for 0.</param>
+    /// <param name="desc">Null stands for the defaults.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_batch_norm_forward(MezzoTensor @out, MezzoTensor mean, MezzoTensor rstd, MezzoTensor runningMean, MezzoTensor runningVar, MezzoTensor batches, MezzoTensor input, MezzoTensor weight, MezzoTensor bias, MezzoBatchNormDesc* desc);
+
+    /// <summary>
+    /// Gradients of mezzo_batch_norm_forward(). With y the normalized input:
+    /// <code>
+    ///   grad_weight = sum of grad_output y, grad_bias = sum of grad_output, over a channel
+    ///   grad_input  = weight rstd (grad_output - grad_bias / m - y grad_weight / m) when training
+    ///               = weight rstd grad_output else
+    /// </code>
+    /// Each may be null, not all of them.
+    /// </summary>
+    /// <param name="gradInput">As above; null when it is not wanted.</param>
+    /// <param name="gradWeight">As above; null when it is not wanted.</param>
+    /// <param name="gradBias">As above; null when it is not wanted.</param>
+    /// <param name="gradOutput">As above.</param>
+    /// <param name="input">The forward's input.</param>
+    /// <param name="mean">What the forward gave.</param>
+    /// <param name="rstd">What the forward gave.</param>
+    /// <param name="weight">The forward's weight; null for 1.</param>
+    /// <param name="desc">Null stands for the defaults; as the forward's, of which only training counts.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_batch_norm_backward(MezzoTensor gradInput, MezzoTensor gradWeight, MezzoTensor gradBias, MezzoTensor gradOutput, MezzoTensor input, MezzoTensor mean, MezzoTensor rstd, MezzoTensor weight, MezzoBatchNormDesc* desc);
+
+    /// <summary>
     /// Mean squared error and its scaled gradient, in one pass over the data.
     /// The loss is not scaled; the gradient is scale * d loss / d prediction, with the scale applied in the
     /// arithmetic's dtype before the gradient is rounded to its own, which is what keeps small gradients

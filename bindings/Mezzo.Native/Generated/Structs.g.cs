@@ -238,6 +238,32 @@ internal struct MezzoNormDesc
     public unsafe MezzoNormDesc() => StructSize = (uint)sizeof(MezzoNormDesc);
 }
 
+/// <summary>Variant of the batch normalisation. Every field is taken as it is; the defaults are those of a null descriptor.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct MezzoBatchNormDesc
+{
+    /// <summary>sizeof(mezzo_batch_norm_desc).</summary>
+    public uint StructSize;
+
+    /// <summary>1: statistics of the batch, 0: those running; default 1.</summary>
+    public int Training;
+
+    /// <summary>Share of the batch in what is running, 0 to 1; default 0.1.</summary>
+    public double Momentum;
+
+    /// <summary>Finite, at least 0; default 1e-5.</summary>
+    public double Eps;
+
+    /// <summary>1: 1 / batches stands for the momentum, 0: not; default 0.</summary>
+    public int Cumulative;
+
+    /// <summary>Must be 0.</summary>
+    public uint Reserved;
+
+    /// <summary>All zero but the size, which is set.</summary>
+    public unsafe MezzoBatchNormDesc() => StructSize = (uint)sizeof(MezzoBatchNormDesc);
+}
+
 /// <summary>Variant of the mean squared error. All zero but struct_size: the mean.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct MezzoMseLossDesc

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 namespace Mezzo;
 
-/// <summary>A part of a model: parameters, and the modules it is made of.</summary>
+/// <summary>A part of a model: parameters, buffers, and the modules it is made of.</summary>
 /// <remarks>
-/// Disposing of a module frees its parameters and those of the modules it is made of. One that is not
+/// Disposing of a module frees its parameters and buffers and those of the modules it is made of. One that is not
 /// disposed of is freed when it is collected, which may be late for a model of many bytes.
 /// </remarks>
 public abstract partial class Module : IDisposable
 {
     private readonly List<(string Name, Parameter Parameter)> _parameters = [];
+    private readonly List<(string Name, Tensor Buffer)> _buffers = [];
     private readonly List<(string Name, Module Module)> _children = [];
     private bool _isTraining = true;
 
@@ -57,17 +58,27 @@ public abstract partial class Module : IDisposable
     /// </summary>
     public IEnumerable<(string Name, Parameter Parameter)> NamedParameters()
     {
-        foreach (var (name, parameter) in ListParameters())
+        foreach (var (name, parameter) in List(module => module._parameters).DistinctBy(named => named.Part))
         {
             parameter.Name = name;
             yield return (name, parameter);
         }
     }
 
+    /// <summary>
+    /// The buffers of this module and of those it is made of, in order of registration: tensors that are state but are not
+    /// learnt, such as running statistics.
+    /// </summary>
+    public IEnumerable<Tensor> Buffers() => NamedBuffers().Select(named => named.Buffer);
+
+    /// <summary>The buffers with their names, as <see cref="NamedParameters"/> gives them.</summary>
+    public IEnumerable<(string Name, Tensor Buffer)> NamedBuffers() =>
+        List(module => module._buffers).DistinctBy(named => named.Part);
+
     /// <summary>This module and those it is made of, one inside the other.</summary>
     public IEnumerable<Module> Modules() => _children.SelectMany(child => child.Module.Modules()).Prepend(this);
 
-    /// <summary>Overwrites all parameters with those of a module of the same structure.</summary>
+    /// <summary>Overwrites all parameters with those of a module of the same structure. Buffers stay as they are.</summary>
     /// <exception cref="ArgumentException">A name, shape, dtype or device differs.</exception>
     public void CopyParametersFrom(Module source)
     {
@@ -87,7 +98,7 @@ public abstract partial class Module : IDisposable
         }
     }
 
-    /// <summary>Frees the parameters and their gradients.</summary>
+    /// <summary>Frees the parameters, their gradients, and the buffers.</summary>
     public void Dispose()
     {
         Dispose(disposing: true);
@@ -101,6 +112,11 @@ public abstract partial class Module : IDisposable
         foreach (var (_, parameter) in _parameters)
         {
             parameter.Dispose();
+        }
+
+        foreach (var (_, buffer) in _buffers)
+        {
+            buffer.Dispose();
         }
 
         foreach (var (_, child) in _children)
@@ -118,6 +134,27 @@ public abstract partial class Module : IDisposable
         return parameter;
     }
 
+    /// <summary>Adds a buffer under a name and takes it over: no <see cref="TensorScope"/> frees it any more.</summary>
+    /// <returns>The buffer.</returns>
+    /// <exception cref="ArgumentException">It is a parameter, or requires a gradient.</exception>
+    protected Tensor RegisterBuffer(string name, Tensor buffer)
+    {
+        ArgumentNullException.ThrowIfNull(buffer);
+        CheckName(name);
+        if (buffer.RequiresGrad)
+        {
+            throw new ArgumentException($"The buffer '{name}' requires a gradient; what is learnt is a Parameter.", nameof(buffer));
+        }
+
+        while (buffer.Scope is not null)
+        {
+            buffer.Keep();
+        }
+
+        _buffers.Add((name, buffer));
+        return buffer;
+    }
+
     /// <summary>Adds a module under a name.</summary>
     /// <returns>The module.</returns>
     protected T Register<T>(string name, T module)
@@ -132,11 +169,12 @@ public abstract partial class Module : IDisposable
     /// <summary>Takes over the parts of a module under their own names: the one that this module stands for.</summary>
     private protected void Adopt(Module module) => _children.Add(("", module));
 
-    private IEnumerable<(string Name, Parameter Parameter)> ListParameters() =>
-        _parameters.Concat(
+    /// <summary>Parts of this module and of those it is made of, under their paths.</summary>
+    private IEnumerable<(string Name, T Part)> List<T>(Func<Module, List<(string Name, T Part)>> partsOf) =>
+        partsOf(this).Concat(
             from child in _children
-            from named in child.Module.ListParameters()
-            select (Name: child.Name.Length == 0 ? named.Name : $"{child.Name}.{named.Name}", named.Parameter)).DistinctBy(named => named.Parameter);
+            from named in child.Module.List(partsOf)
+            select (Name: child.Name.Length == 0 ? named.Name : $"{child.Name}.{named.Name}", named.Part));
 
     private static string Describe((string Name, Parameter Parameter) named) => $"{named.Name} {named.Parameter.Description}";
 
@@ -148,7 +186,7 @@ public abstract partial class Module : IDisposable
             throw new ArgumentException($"The name '{name}' contains a dot, which separates the names of modules.", nameof(name));
         }
 
-        if (_parameters.Exists(p => p.Name == name) || _children.Exists(c => c.Name == name))
+        if (_parameters.Exists(p => p.Name == name) || _buffers.Exists(b => b.Name == name) || _children.Exists(c => c.Name == name))
         {
             throw new ArgumentException($"The module already has a part named '{name}'.", nameof(name));
         }

@@ -609,6 +609,75 @@ MEZZO_API mezzo_status mezzo_rms_norm_backward(mezzo_tensor grad_input, mezzo_te
                                                mezzo_tensor weight, const mezzo_norm_desc *desc);
 
 /* ---------------------------------------------------------------------------------------------
+ * batch_norm: out = (input - mean) / sqrt(variance + eps) weight + bias over each channel
+ *
+ *   input, out, grad_input, grad_output  [n, channels] or [n, channels, ...]  T: f64, f32, f16 or bf16
+ *   weight, bias, mean, rstd, running_mean, running_var, gradients of weight and bias
+ *                                        [channels]    A: f32 for a half T, else T
+ *
+ * A channel has m values: n times the product of the dimensions after it. Sums are f64 and depend on neither the
+ * number of threads nor the device; statistics and arithmetic are in A.
+ * Sources: Ioffe and Szegedy, "Batch Normalization", ICML 2015; PyTorch's batch_norm.
+ * ------------------------------------------------------------------------------------------- */
+
+/** Variant of the batch normalisation. Every field is taken as it is; the defaults are those of a null descriptor. */
+typedef struct mezzo_batch_norm_desc {
+    uint32_t struct_size; /**< sizeof(mezzo_batch_norm_desc) */
+    int32_t training;     /**< 1: statistics of the batch, 0: those running; default 1 */
+    double momentum;      /**< share of the batch in what is running, 0 to 1; default 0.1 */
+    double eps;           /**< finite, at least 0; default 1e-5 */
+    int32_t cumulative;   /**< 1: 1 / batches stands for the momentum, 0: not; default 0 */
+    uint32_t reserved;    /**< must be 0 */
+} mezzo_batch_norm_desc;
+
+/**
+ * Normalizes channels, scales and shifts them. When training, the statistics are those of the batch, with the variance
+ * divided by m, and
+ *   running_mean = (1 - s) running_mean + s mean
+ *   running_var  = (1 - s) running_var + s variance m / (m - 1)
+ *   batches      = batches + 1
+ * where s is the momentum or, if cumulative, 1 / the new batches, read on the device: each launch of a captured graph
+ * counts. A channel of one value is then MEZZO_STATUS_INVALID_ARGUMENT.
+ *
+ * @param[out] out as above
+ * @param[out] mean the mean taken off, as above, for the backward
+ * @param[out] rstd 1 / sqrt(variance + eps), as above, for the backward
+ * @param[in,out] running_mean as above; may be null when training
+ * @param[in,out] running_var as above; null where running_mean is
+ * @param[in,out] batches i64 scalar; null where they need not be counted
+ * @param input as above
+ * @param weight as above; null for 1
+ * @param bias as above; null for 0
+ * @param desc null stands for the defaults
+ */
+MEZZO_API mezzo_status mezzo_batch_norm_forward(mezzo_tensor out, mezzo_tensor mean, mezzo_tensor rstd,
+                                                mezzo_tensor running_mean, mezzo_tensor running_var,
+                                                mezzo_tensor batches, mezzo_tensor input, mezzo_tensor weight,
+                                                mezzo_tensor bias, const mezzo_batch_norm_desc *desc);
+
+/**
+ * Gradients of mezzo_batch_norm_forward(). With y the normalized input:
+ *   grad_weight = sum of grad_output y, grad_bias = sum of grad_output, over a channel
+ *   grad_input  = weight rstd (grad_output - grad_bias / m - y grad_weight / m) when training
+ *               = weight rstd grad_output else
+ * Each may be null, not all of them.
+ *
+ * @param[out] grad_input as above; null when it is not wanted
+ * @param[out] grad_weight as above; null when it is not wanted
+ * @param[out] grad_bias as above; null when it is not wanted
+ * @param grad_output as above
+ * @param input the forward's input
+ * @param mean what the forward gave
+ * @param rstd what the forward gave
+ * @param weight the forward's weight; null for 1
+ * @param desc null stands for the defaults; as the forward's, of which only training counts
+ */
+MEZZO_API mezzo_status mezzo_batch_norm_backward(mezzo_tensor grad_input, mezzo_tensor grad_weight,
+                                                 mezzo_tensor grad_bias, mezzo_tensor grad_output, mezzo_tensor input,
+                                                 mezzo_tensor mean, mezzo_tensor rstd, mezzo_tensor weight,
+                                                 const mezzo_batch_norm_desc *desc);
+
+/* ---------------------------------------------------------------------------------------------
  * mse_loss: loss = (1/n) sum_i (prediction[i] - target[i])^2
  * ------------------------------------------------------------------------------------------- */
 

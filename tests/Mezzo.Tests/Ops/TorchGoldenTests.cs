@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: MIT
-using System.Text.Json;
 using Mezzo.Tests.Support;
 
 namespace Mezzo.Tests.Ops;
 
 /// <summary>Single ops against PyTorch's results, which tests/goldens/ops_torch.py has written.</summary>
-internal sealed class TorchGoldenTests : TensorFixture
+internal sealed class TorchGoldenTests() : TorchGoldenFixture("ops_torch.json")
 {
-    private static readonly JsonElement Golden = JsonDocument.Parse(
-        File.ReadAllText(Path.Combine(TestContext.CurrentContext.TestDirectory, "goldens", "ops_torch.json"))).RootElement;
-
     [Test]
     public void Linear_IsPyTorchs([Values("linear", "linear_relu")] string name, [Values(DType.Float32, DType.Float64)] DType dtype)
     {
@@ -98,32 +94,5 @@ internal sealed class TorchGoldenTests : TensorFixture
                 AssertIs(parameter, name, $"param_{step + 1}", dtype, (step + 1) * Rounding(dtype));
             }
         }
-    }
-
-    private static double Rounding(DType dtype) => dtype == DType.Float64 ? 4e-16 : 2.4e-7;
-
-    private static Tensor Leaf(string name, string part, DType dtype)
-    {
-        var leaf = Read(name, part, dtype);
-        leaf.RequiresGrad = true;
-        return leaf;
-    }
-
-    private static Tensor Read(string name, string part, DType dtype) =>
-        Tensor.Create(Numbers(name, part, dtype, "values"), [.. Numbers(name, part, dtype, "shape").Select(size => (long)size)]).To(dtype);
-
-    private static double[] Numbers(string name, string part, DType dtype, string key) =>
-        [.. Golden.GetProperty(name).GetProperty(dtype.ShortName()).GetProperty(part).GetProperty(key).EnumerateArray().Select(number => number.GetDouble())];
-
-    /// <param name="actual">The result.</param>
-    /// <param name="name">Name of the case.</param>
-    /// <param name="part">Which of its tensors is expected.</param>
-    /// <param name="dtype">Dtype of the case.</param>
-    /// <param name="tolerance">Difference allowed, relative to the largest element.</param>
-    private static void AssertIs(Tensor actual, string name, string part, DType dtype, double tolerance)
-    {
-        double[] expected = Numbers(name, part, dtype, "values");
-        Assert.That(actual.Shape.ToArray(), Is.EqualTo(Numbers(name, part, dtype, "shape")));
-        Assert.That(Values(actual), Is.EqualTo(expected).Within(tolerance * expected.Max(Math.Abs)), $"{part} in {dtype}");
     }
 }

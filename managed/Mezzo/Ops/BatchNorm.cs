@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+using Mezzo.Autograd;
+using Mezzo.Native;
+
+namespace Mezzo;
+
+public partial class Tensor
+{
+    /// <summary>
+    /// Batch normalisation: each channel, the second dimension, is brought to mean 0 and variance 1, scaled and shifted.
+    /// (x - mean) / √(variance + eps) · weight + bias.
+    /// </summary>
+    /// <param name="runningMean">[channels], moved towards the batch's mean when training; null for none.</param>
+    /// <param name="runningVar">[channels], moved towards the batch's unbiased variance; null where the mean is.</param>
+    /// <param name="weight">[channels]; null for 1.</param>
+    /// <param name="bias">[channels]; null for 0.</param>
+    /// <param name="training">Whether statistics are the batch's; so are they too where none are running.</param>
+    /// <param name="momentum">Share of the batch in what is running; null for an average over all batches, which needs <paramref name="batches"/>.</param>
+    /// <param name="eps">Added to the variance.</param>
+    /// <param name="batches">An i64 scalar that counts the batches trained with; null for none.</param>
+    /// <returns>The tensor's shape and dtype. Statistics and all vectors are f32 for a 16-bit tensor.</returns>
+    /// <exception cref="ArgumentException">Training with one value for each channel.</exception>
+    public Tensor BatchNorm(
+        Tensor? runningMean,
+        Tensor? runningVar,
+        Tensor? weight = null,
+        Tensor? bias = null,
+        bool training = false,
+        double? momentum = 0.1,
+        double eps = 1e-5,
+        Tensor? batches = null) =>
+        Operation.Apply(new BatchNormOperation(new(runningMean, runningVar, batches), training || runningMean is null, momentum, eps), this, weight, bias);
+}
+
+/// <summary>What a batch normalisation keeps from batch to batch.</summary>
+/// <param name="Mean">Running mean; null for none.</param>
+/// <param name="Variance">Running variance; null for none.</param>
+/// <param name="Batches">Number of batches; null for none.</param>
+internal readonly record struct RunningStatistics(Tensor? Mean, Tensor? Variance, Tensor? Batches);
+
+/// <summary>Batch normalisation. Keeps input and weight, and mean and reciprocal deviation of each channel.</summary>
+internal sealed class BatchNormOperation(RunningStatistics running, bool training, double? momentum, double eps) : Operation
+{
+    private const int InputIndex = 0;
+    private const int WeightIndex = 1;
+    private const int BiasIndex = 2;
+    private SavedTensor _input;
+    private SavedTensor? _weight;
+    private SavedTensor _mean;
+    private SavedTensor _rstd;
+
+    public override string Name => "batch_norm";
+
+    internal override void Describe(CaptureTrace trace)
+    {
+        trace.Mix(running.Mean);
+        trace.Mix(running.Variance);
+        trace.Mix(running.Batches);
+        trace.Mix(training ? 1 : 0);
+        trace.Mix(momentum ?? -1);
+        trace.Mix(eps);
+    }
+
+    protected override Tensor Forward()
+    {
+        var (input, weight, bias) = (Input(InputIndex), OptionalInput(WeightIndex), OptionalInput(BiasIndex));
+        if (training && input.Rank >= 2 && input.ElementCount == input.Shape[1])
+        {
+            throw new ArgumentException($"Expected more than 1 value per channel when training, got input size {input.Description}.");
+        }
+
+        var output = Tensor.Allocate(input.Shape, input.DType, input.Device);
+        var (mean, rstd) = (AllocateStatistic(input), AllocateStatistic(input));
+        Calls.BatchNormForward(
+            output.Handle,
+            mean.Handle,
+            rstd.Handle,
+            running.Mean?.Handle ?? default,
+            running.Variance?.Handle ?? default,
+            running.Batches?.Handle ?? default,
+            input.Handle,
+            weight?.Handle ?? default,
+            bias?.Handle ?? default,
+            Desc());
+        if (training)
+        {
+            running.Mean?.MarkChanged();
+            running.Variance?.MarkChanged();
+            running.Batches?.MarkChanged();
+        }
+
+        _input = Save(input);
+        _weight = weight is null ? null : Save(weight);
+        (_mean, _rstd) = (Save(mean), Save(rstd));
+        return output;
+    }
+
+    protected override void Backward(Tensor gradOutput)
+    {
+        var (gradInput, gradWeight, gradBias) = (MakeGradient(InputIndex), MakeGradient(WeightIndex), MakeGradient(BiasIndex));
+        Calls.BatchNormBackward(
+            gradInput?.Handle ?? default,
+            gradWeight?.Handle ?? default,
+            gradBias?.Handle ?? default,
+            gradOutput.Handle,
+            _input.Value.Handle,
+            _mean.Value.Handle,
+            _rstd.Value.Handle,
+            _weight?.Value.Handle ?? default,
+            Desc());
+        AddMadeGradient(InputIndex, gradInput);
+        AddMadeGradient(WeightIndex, gradWeight);
+        AddMadeGradient(BiasIndex, gradBias);
+    }
+
+    private static Tensor AllocateStatistic(Tensor input)
+    {
+        long channels = input.Rank >= 2 ? input.Shape[1] : 1;
+        var statistic = Tensor.Allocate([channels], input.DType.IsHalf() ? DType.Float32 : input.DType, input.Device);
+        statistic.IsTransient = true;
+        return statistic;
+    }
+
+    private MezzoBatchNormDesc Desc() => new()
+    {
+        Training = training ? 1 : 0,
+        Momentum = momentum ?? 0,
+        Cumulative = momentum is null ? 1 : 0,
+        Eps = eps,
+    };
+}
