@@ -796,6 +796,47 @@ internal static unsafe partial class Calls
         Check(NativeMethods.mezzo_batch_norm_backward(gradInput, gradWeight, gradBias, gradOutput, input, mean, rstd, weight, desc.HasValue ? &descValue : null));
     }
 
+    /// <summary>Softmax over the last dimension.</summary>
+    /// <param name="out">As above.</param>
+    /// <param name="input">As above.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void SoftmaxForward(MezzoTensor @out, MezzoTensor input)
+    {
+        Check(NativeMethods.mezzo_softmax_forward(@out, input));
+    }
+
+    /// <summary>Gradient of the softmax: grad_input = output (grad_output - sum of grad_output output over the row).</summary>
+    /// <param name="gradInput">As above.</param>
+    /// <param name="gradOutput">As above.</param>
+    /// <param name="output">The forward's output.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void SoftmaxBackward(MezzoTensor gradInput, MezzoTensor gradOutput, MezzoTensor output)
+    {
+        Check(NativeMethods.mezzo_softmax_backward(gradInput, gradOutput, output));
+    }
+
+    /// <summary>Logarithm of the softmax over the last dimension: out = input - log(sum of exp(input)).</summary>
+    /// <param name="out">As above.</param>
+    /// <param name="input">As above.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void LogSoftmaxForward(MezzoTensor @out, MezzoTensor input)
+    {
+        Check(NativeMethods.mezzo_log_softmax_forward(@out, input));
+    }
+
+    /// <summary>
+    /// Gradient of the logarithm of the softmax: grad_input = grad_output - exp(output) times the sum of grad_output over
+    /// the row.
+    /// </summary>
+    /// <param name="gradInput">As above.</param>
+    /// <param name="gradOutput">As above.</param>
+    /// <param name="output">The forward's output.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void LogSoftmaxBackward(MezzoTensor gradInput, MezzoTensor gradOutput, MezzoTensor output)
+    {
+        Check(NativeMethods.mezzo_log_softmax_backward(gradInput, gradOutput, output));
+    }
+
     /// <summary>
     /// Mean squared error and its scaled gradient, in one pass over the data.
     /// The loss is not scaled; the gradient is scale * d loss / d prediction, with the scale applied in the

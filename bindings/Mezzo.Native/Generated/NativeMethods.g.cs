@@ -631,6 +631,39 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_batch_norm_backward(MezzoTensor gradInput, MezzoTensor gradWeight, MezzoTensor gradBias, MezzoTensor gradOutput, MezzoTensor input, MezzoTensor mean, MezzoTensor rstd, MezzoTensor weight, MezzoBatchNormDesc* desc);
 
+    /// <summary>Softmax over the last dimension.</summary>
+    /// <param name="out">As above.</param>
+    /// <param name="input">As above.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_softmax_forward(MezzoTensor @out, MezzoTensor input);
+
+    /// <summary>Gradient of the softmax: grad_input = output (grad_output - sum of grad_output output over the row).</summary>
+    /// <param name="gradInput">As above.</param>
+    /// <param name="gradOutput">As above.</param>
+    /// <param name="output">The forward's output.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_softmax_backward(MezzoTensor gradInput, MezzoTensor gradOutput, MezzoTensor output);
+
+    /// <summary>Logarithm of the softmax over the last dimension: out = input - log(sum of exp(input)).</summary>
+    /// <param name="out">As above.</param>
+    /// <param name="input">As above.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_log_softmax_forward(MezzoTensor @out, MezzoTensor input);
+
+    /// <summary>
+    /// Gradient of the logarithm of the softmax: grad_input = grad_output - exp(output) times the sum of grad_output over
+    /// the row.
+    /// </summary>
+    /// <param name="gradInput">As above.</param>
+    /// <param name="gradOutput">As above.</param>
+    /// <param name="output">The forward's output.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_log_softmax_backward(MezzoTensor gradInput, MezzoTensor gradOutput, MezzoTensor output);
+
     /// <summary>
     /// Mean squared error and its scaled gradient, in one pass over the data.
     /// The loss is not scaled; the gradient is scale * d loss / d prediction, with the scale applied in the

@@ -678,6 +678,54 @@ MEZZO_API mezzo_status mezzo_batch_norm_backward(mezzo_tensor grad_input, mezzo_
                                                  const mezzo_batch_norm_desc *desc);
 
 /* ---------------------------------------------------------------------------------------------
+ * softmax and log_softmax: out = exp(input) / sum of exp(input), and its logarithm, over the last dimension
+ *
+ *   input, grad_input         any shape; f64, f32, f16 or bf16
+ *   out, grad_output, output  the same shape; the same dtype, or f32 for a half input
+ *
+ * The largest element of a row is taken off first, so that nothing overflows. Exponentials are made in f32 (f64 for
+ * f64), their sums in f64 and in a fixed order: results depend on neither the number of threads nor the device, and
+ * a half input has the bits that a cast to f32 would have given. A row that has NaN or +Inf, or nothing but -Inf, gives
+ * NaN, as PyTorch's.
+ * ------------------------------------------------------------------------------------------- */
+
+/**
+ * Softmax over the last dimension.
+ *
+ * @param[out] out as above
+ * @param input as above
+ */
+MEZZO_API mezzo_status mezzo_softmax_forward(mezzo_tensor out, mezzo_tensor input);
+
+/**
+ * Gradient of the softmax: grad_input = output (grad_output - sum of grad_output output over the row).
+ *
+ * @param[out] grad_input as above
+ * @param grad_output as above
+ * @param output the forward's output
+ */
+MEZZO_API mezzo_status mezzo_softmax_backward(mezzo_tensor grad_input, mezzo_tensor grad_output, mezzo_tensor output);
+
+/**
+ * Logarithm of the softmax over the last dimension: out = input - log(sum of exp(input)).
+ *
+ * @param[out] out as above
+ * @param input as above
+ */
+MEZZO_API mezzo_status mezzo_log_softmax_forward(mezzo_tensor out, mezzo_tensor input);
+
+/**
+ * Gradient of the logarithm of the softmax: grad_input = grad_output - exp(output) times the sum of grad_output over
+ * the row.
+ *
+ * @param[out] grad_input as above
+ * @param grad_output as above
+ * @param output the forward's output
+ */
+MEZZO_API mezzo_status mezzo_log_softmax_backward(mezzo_tensor grad_input, mezzo_tensor grad_output,
+                                                  mezzo_tensor output);
+
+/* ---------------------------------------------------------------------------------------------
  * mse_loss: loss = (1/n) sum_i (prediction[i] - target[i])^2
  * ------------------------------------------------------------------------------------------- */
 
