@@ -680,6 +680,40 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_mse_loss_forward(MezzoTensor loss, MezzoTensor gradPrediction, MezzoTensor prediction, MezzoTensor target, MezzoTensor scale, MezzoMseLossDesc* desc);
 
+    /// <summary>Cross entropy of logits and classes, in one pass over the logits. The loss is not scaled.</summary>
+    /// <param name="loss">As above.</param>
+    /// <param name="maxima">The largest logit of each row, for the backward; null when it is not wanted.</param>
+    /// <param name="sums">The sum of exp(logit - maximum) of each row, for the backward; null when it is not wanted.</param>
+    /// <param name="totals">The divisor and the sum of the weights, for the backward; null when it is not wanted.</param>
+    /// <param name="logits">As above.</param>
+    /// <param name="target">As above.</param>
+    /// <param name="weight">As above; null for 1.</param>
+    /// <param name="desc">Null stands for the defaults.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_cross_entropy_forward(MezzoTensor loss, MezzoTensor maxima, MezzoTensor sums, MezzoTensor totals, MezzoTensor logits, MezzoTensor target, MezzoTensor weight, MezzoCrossEntropyDesc* desc);
+
+    /// <summary>
+    /// Scaled gradient of the cross entropy, in one pass over the logits:
+    /// <code>
+    ///   grad_logits[c] = (scale / divisor) (softmax(logits)[c] times the sum of q - q[c])
+    /// </code>
+    /// The scale is applied in A before the gradient is rounded to T, which is what keeps small gradients from vanishing in a
+    /// half.
+    /// </summary>
+    /// <param name="gradLogits">As above.</param>
+    /// <param name="logits">The forward's logits.</param>
+    /// <param name="target">The forward's target.</param>
+    /// <param name="maxima">What the forward gave.</param>
+    /// <param name="sums">What the forward gave.</param>
+    /// <param name="totals">What the forward gave.</param>
+    /// <param name="weight">The forward's weight; null for 1.</param>
+    /// <param name="scale">f32 or f64 scalar: loss scale or gradient of the loss; null for 1.</param>
+    /// <param name="desc">Null stands for the defaults; as the forward's.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_cross_entropy_backward(MezzoTensor gradLogits, MezzoTensor logits, MezzoTensor target, MezzoTensor maxima, MezzoTensor sums, MezzoTensor totals, MezzoTensor weight, MezzoTensor scale, MezzoCrossEntropyDesc* desc);
+
     /// <summary>
     /// Binary cross-entropy and its scaled gradient, in one pass over the data. The loss is not scaled; the gradient is
     /// scale * d loss / d input, with the scale applied before the gradient is rounded, as in mezzo_mse_loss_forward().

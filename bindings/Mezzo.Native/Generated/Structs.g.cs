@@ -296,6 +296,24 @@ internal struct MezzoBinaryCrossEntropyDesc
 
     /// <summary>All zero but the size, which is set.</summary>
     public unsafe MezzoBinaryCrossEntropyDesc() => StructSize = (uint)sizeof(MezzoBinaryCrossEntropyDesc);
+/// <summary>Variant of the cross entropy. Every field is taken as it is; the defaults are those of a null descriptor.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct MezzoCrossEntropyDesc
+{
+    /// <summary>sizeof(mezzo_cross_entropy_desc).</summary>
+    public uint StructSize;
+
+    /// <summary>Mean or sum; default mean.</summary>
+    public MezzoReduction Reduction;
+
+    /// <summary>Target of rows that do not count, a class or not; default -100.</summary>
+    public long IgnoreIndex;
+
+    /// <summary>Share of the target that all classes have alike, 0 to 1; default 0.</summary>
+    public double LabelSmoothing;
+
+    /// <summary>All zero but the size, which is set.</summary>
+    public unsafe MezzoCrossEntropyDesc() => StructSize = (uint)sizeof(MezzoCrossEntropyDesc);
 }
 
 /// <summary>

@@ -798,6 +798,72 @@ MEZZO_API mezzo_status mezzo_binary_cross_entropy_forward(mezzo_tensor loss, mez
                                                           const mezzo_binary_cross_entropy_desc *desc);
 
 /* ---------------------------------------------------------------------------------------------
+ * cross_entropy: loss = (1/divisor) sum over rows of -(sum over classes c of q[c] log softmax(logits)[c])
+ *
+ *   logits, grad_logits  [rows, classes], or [classes] for one row  T: f64, f32, f16 or bf16
+ *   target               [rows], or a scalar for one row            i64, i32 or u8: the class of each row
+ *   weight               [classes]                                  A: f32 for a half T, else T
+ *   loss                 scalar                                     A
+ *   maxima, sums         target's shape                             A
+ *   totals               [2]                                        f64
+ *
+ *   q[c] = weight[c] ((1 - s) [c is the target] + s / classes),  s = label_smoothing
+ *
+ * For the mean the divisor is the sum over rows of weight[target], without weights the number of rows. Rows whose target
+ * is ignore_index count neither there nor in the sum, and have a gradient of 0; the mean of no rows is NaN. A target that
+ * is neither that nor a class is MEZZO_STATUS_INVALID_ARGUMENT on the CPU; a GPU, which cannot answer before it has run,
+ * makes the loss and the gradient of the row NaN.
+ * Half logits are read as they are, with the bits that a cast to f32 would have given. Sums are f64, in an order that
+ * depends on neither the number of threads nor the device.
+ * Sources: PyTorch's cross_entropy; Szegedy et al., "Rethinking the Inception Architecture", 2016, for label smoothing.
+ * ------------------------------------------------------------------------------------------- */
+
+/** Variant of the cross entropy. Every field is taken as it is; the defaults are those of a null descriptor. */
+typedef struct mezzo_cross_entropy_desc {
+    uint32_t struct_size;      /**< sizeof(mezzo_cross_entropy_desc) */
+    mezzo_reduction reduction; /**< mean or sum; default mean */
+    int64_t ignore_index;      /**< target of rows that do not count, a class or not; default -100 */
+    double label_smoothing;    /**< share of the target that all classes have alike, 0 to 1; default 0 */
+} mezzo_cross_entropy_desc;
+
+/**
+ * Cross entropy of logits and classes, in one pass over the logits. The loss is not scaled.
+ *
+ * @param[out] loss as above
+ * @param[out] maxima the largest logit of each row, for the backward; null when it is not wanted
+ * @param[out] sums the sum of exp(logit - maximum) of each row, for the backward; null when it is not wanted
+ * @param[out] totals the divisor and the sum of the weights, for the backward; null when it is not wanted
+ * @param logits as above
+ * @param target as above
+ * @param weight as above; null for 1
+ * @param desc null stands for the defaults
+ */
+MEZZO_API mezzo_status mezzo_cross_entropy_forward(mezzo_tensor loss, mezzo_tensor maxima, mezzo_tensor sums,
+                                                   mezzo_tensor totals, mezzo_tensor logits, mezzo_tensor target,
+                                                   mezzo_tensor weight, const mezzo_cross_entropy_desc *desc);
+
+/**
+ * Scaled gradient of the cross entropy, in one pass over the logits:
+ *   grad_logits[c] = (scale / divisor) (softmax(logits)[c] times the sum of q - q[c])
+ * The scale is applied in A before the gradient is rounded to T, which is what keeps small gradients from vanishing in a
+ * half.
+ *
+ * @param[out] grad_logits as above
+ * @param logits the forward's logits
+ * @param target the forward's target
+ * @param maxima what the forward gave
+ * @param sums what the forward gave
+ * @param totals what the forward gave
+ * @param weight the forward's weight; null for 1
+ * @param scale f32 or f64 scalar: loss scale or gradient of the loss; null for 1
+ * @param desc null stands for the defaults; as the forward's
+ */
+MEZZO_API mezzo_status mezzo_cross_entropy_backward(mezzo_tensor grad_logits, mezzo_tensor logits, mezzo_tensor target,
+                                                    mezzo_tensor maxima, mezzo_tensor sums, mezzo_tensor totals,
+                                                    mezzo_tensor weight, mezzo_tensor scale,
+                                                    const mezzo_cross_entropy_desc *desc);
+
+/* ---------------------------------------------------------------------------------------------
  * unscale: gradients divided by the loss scale, and checked
  * ------------------------------------------------------------------------------------------- */
 

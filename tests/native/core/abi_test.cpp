@@ -40,6 +40,7 @@ TEST(Abi, Structs_HaveTheirPinnedSizes) {
     EXPECT_EQ(sizeof(mezzo_binary_cross_entropy_desc), 16u);
     EXPECT_EQ(sizeof(mezzo_norm_desc), 16u);
     EXPECT_EQ(sizeof(mezzo_batch_norm_desc), 32u);
+    EXPECT_EQ(sizeof(mezzo_cross_entropy_desc), 24u);
     EXPECT_EQ(sizeof(mezzo_unscale_desc), 48u);
     EXPECT_EQ(sizeof(mezzo_scale_update_desc), 56u);
     EXPECT_EQ(sizeof(mezzo_step_inputs), 72u);
@@ -67,6 +68,7 @@ TEST(Abi, Fields_LieAtTheirPinnedOffsets) {
     EXPECT_EQ(offsetof(mezzo_binary_cross_entropy_desc, from_logits), 8u);
     EXPECT_EQ(offsetof(mezzo_norm_desc, eps), 8u);
     EXPECT_EQ(offsetof(mezzo_batch_norm_desc, cumulative), 24u);
+    EXPECT_EQ(offsetof(mezzo_cross_entropy_desc, ignore_index), 8u);
     EXPECT_EQ(offsetof(mezzo_unscale_desc, grad_norm), 16u);
     EXPECT_EQ(offsetof(mezzo_scale_update_desc, growth_factor), 8u);
     EXPECT_EQ(offsetof(mezzo_scale_update_desc, hysteresis), 40u);
@@ -96,6 +98,7 @@ TEST(Abi, Structs_ArePlainData) {
     EXPECT_TRUE(is_plain<mezzo_binary_cross_entropy_desc>);
     EXPECT_TRUE(is_plain<mezzo_norm_desc>);
     EXPECT_TRUE(is_plain<mezzo_batch_norm_desc>);
+    EXPECT_TRUE(is_plain<mezzo_cross_entropy_desc>);
     EXPECT_TRUE(is_plain<mezzo_unscale_desc>);
     EXPECT_TRUE(is_plain<mezzo_scale_update_desc>);
     EXPECT_TRUE(is_plain<mezzo_step_inputs>);
