@@ -9,6 +9,7 @@
 #pragma once
 
 #include "device/elementwise.cuh"
+#include "device/ptx.cuh"
 #include "ops/row.h"
 
 #include <array>
@@ -56,12 +57,17 @@ __device__ __forceinline__ Pack<T, kRowPack> load_row_pack_or(const T *vector, i
 template <class T>
 __device__ __forceinline__ void store_row_pack(T *to, const Pack<T, kRowPack> &pack, int count, bool packed) {
     if (packed) {
-        // As a vector of the language: a plain struct would be taken apart and shared with the other branch.
-        using Vector = std::conditional_t<sizeof(pack) % sizeof(uint4) == 0, uint4, uint2>;
-        using Vectors = std::array<Vector, sizeof(pack) / sizeof(Vector)>;
-        const auto vectors = std::bit_cast<Vectors>(pack);
-        MEZZO_UNROLL
-        for (size_t i = 0; i < vectors.size(); ++i) reinterpret_cast<Vector *>(to)[i] = vectors[i];
+        if constexpr (sizeof(pack) < kAccessBytes) {
+            *reinterpret_cast<Pack<T, kRowPack> *>(to) = pack;
+        } else {
+            constexpr int kWidth = static_cast<int>(kAccessBytes / sizeof(T));
+            using Accesses = std::array<Pack<T, kWidth>, kRowPack / kWidth>;
+            const auto accesses = std::bit_cast<Accesses>(pack);
+            MEZZO_UNROLL
+            for (size_t i = 0; i < accesses.size(); ++i) {
+                ptx::store_vector(reinterpret_cast<Pack<T, kWidth> *>(to) + i, accesses[i]);
+            }
+        }
         return;
     }
     MEZZO_UNROLL
