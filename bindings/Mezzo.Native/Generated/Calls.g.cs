@@ -668,6 +668,8 @@ internal static unsafe partial class Calls
     public static void ConcatBackward(MezzoTensor gradInput, MezzoTensor gradOutput, int dim, long start)
     {
         Check(NativeMethods.mezzo_concat_backward(gradInput, gradOutput, dim, start));
+    }
+
     /// <summary>Normalizes rows, scales and shifts them.</summary>
     /// <param name="out">As above.</param>
     /// <param name="mean">As above, for the backward; null when it is not wanted.</param>
@@ -856,6 +858,32 @@ internal static unsafe partial class Calls
         Check(NativeMethods.mezzo_mse_loss_forward(loss, gradPrediction, prediction, target, scale, desc.HasValue ? &descValue : null));
     }
 
+    /// <summary>
+    /// Binary cross-entropy and its scaled gradient, in one pass over the data. The loss is not scaled; the gradient is
+    /// scale * d loss / d input, with the scale applied before the gradient is rounded, as in mezzo_mse_loss_forward().
+    /// Reduced as in mezzo_sum_forward(), so independent of the number of threads.
+    /// </summary>
+    /// <remarks>
+    /// From logits, -log s is computed as max(-x, 0) + log(1 + exp(-|x|)), so that no logit overflows, vanishes or cancels.
+    /// From probabilities, logarithms below -100 count as -100, and the gradient is divided by s (1 - s) or, where that is
+    /// larger, by 1e-12; a probability outside of [0, 1] gives NaN. Source: PyTorch's binary_cross_entropy and
+    /// binary_cross_entropy_with_logits.
+    /// </remarks>
+    /// <param name="loss">Scalar; f32 for a half input, else input's dtype; null when only the gradient is wanted.</param>
+    /// <param name="gradInput">Shape and dtype of input; null when only the loss is wanted.</param>
+    /// <param name="input">Any shape; f64, f32, f16 or bf16.</param>
+    /// <param name="target">Shape of input; f32 for a half input, else input's dtype; from 0 to 1.</param>
+    /// <param name="weight">Shape and dtype of target; null for 1.</param>
+    /// <param name="posWeight">Scalar, or of one dimension, the last of input; dtype of target; null for 1, and from probabilities.</param>
+    /// <param name="scale">f32 or f64 scalar: loss scale or gradient of the loss; null for 1.</param>
+    /// <param name="desc">Null stands for the mean, from probabilities.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void BinaryCrossEntropyForward(MezzoTensor loss, MezzoTensor gradInput, MezzoTensor input, MezzoTensor target, MezzoTensor weight, MezzoTensor posWeight, MezzoTensor scale, MezzoBinaryCrossEntropyDesc? desc = null)
+    {
+        MezzoBinaryCrossEntropyDesc descValue = desc.GetValueOrDefault();
+        Check(NativeMethods.mezzo_binary_cross_entropy_forward(loss, gradInput, input, target, weight, posWeight, scale, desc.HasValue ? &descValue : null));
+    }
+
     /// <summary>Cross entropy of logits and classes, in one pass over the logits. The loss is not scaled.</summary>
     /// <param name="loss">As above.</param>
     /// <param name="maxima">The largest logit of each row, for the backward; null when it is not wanted.</param>
@@ -894,32 +922,6 @@ internal static unsafe partial class Calls
     {
         MezzoCrossEntropyDesc descValue = desc.GetValueOrDefault();
         Check(NativeMethods.mezzo_cross_entropy_backward(gradLogits, logits, target, maxima, sums, totals, weight, scale, desc.HasValue ? &descValue : null));
-    }
-
-    /// <summary>
-    /// Binary cross-entropy and its scaled gradient, in one pass over the data. The loss is not scaled; the gradient is
-    /// scale * d loss / d input, with the scale applied before the gradient is rounded, as in mezzo_mse_loss_forward().
-    /// Reduced as in mezzo_sum_forward(), so independent of the number of threads.
-    /// </summary>
-    /// <remarks>
-    /// From logits, -log s is computed as max(-x, 0) + log(1 + exp(-|x|)), so that no logit overflows, vanishes or cancels.
-    /// From probabilities, logarithms below -100 count as -100, and the gradient is divided by s (1 - s) or, where that is
-    /// larger, by 1e-12; a probability outside of [0, 1] gives NaN. Source: PyTorch's binary_cross_entropy and
-    /// binary_cross_entropy_with_logits.
-    /// </remarks>
-    /// <param name="loss">Scalar; f32 for a half input, else input's dtype; null when only the gradient is wanted.</param>
-    /// <param name="gradInput">Shape and dtype of input; null when only the loss is wanted.</param>
-    /// <param name="input">Any shape; f64, f32, f16 or bf16.</param>
-    /// <param name="target">Shape of input; f32 for a half input, else input's dtype; from 0 to 1.</param>
-    /// <param name="weight">Shape and dtype of target; null for 1.</param>
-    /// <param name="posWeight">Scalar, or of one dimension, the last of input; dtype of target; null for 1, and from probabilities.</param>
-    /// <param name="scale">f32 or f64 scalar: loss scale or gradient of the loss; null for 1.</param>
-    /// <param name="desc">Null stands for the mean, from probabilities.</param>
-    /// <exception cref="MezzoException">The native call failed.</exception>
-    public static void BinaryCrossEntropyForward(MezzoTensor loss, MezzoTensor gradInput, MezzoTensor input, MezzoTensor target, MezzoTensor weight, MezzoTensor posWeight, MezzoTensor scale, MezzoBinaryCrossEntropyDesc? desc = null)
-    {
-        MezzoBinaryCrossEntropyDesc descValue = desc.GetValueOrDefault();
-        Check(NativeMethods.mezzo_binary_cross_entropy_forward(loss, gradInput, input, target, weight, posWeight, scale, desc.HasValue ? &descValue : null));
     }
 
     /// <summary>

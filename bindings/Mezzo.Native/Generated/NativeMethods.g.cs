@@ -521,6 +521,7 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_concat_backward(MezzoTensor gradInput, MezzoTensor gradOutput, int dim, long start);
+
     /// <summary>Normalizes rows, scales and shifts them.</summary>
     /// <param name="out">As above.</param>
     /// <param name="mean">As above, for the backward; null when it is not wanted.</param>
@@ -680,6 +681,29 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_mse_loss_forward(MezzoTensor loss, MezzoTensor gradPrediction, MezzoTensor prediction, MezzoTensor target, MezzoTensor scale, MezzoMseLossDesc* desc);
 
+    /// <summary>
+    /// Binary cross-entropy and its scaled gradient, in one pass over the data. The loss is not scaled; the gradient is
+    /// scale * d loss / d input, with the scale applied before the gradient is rounded, as in mezzo_mse_loss_forward().
+    /// Reduced as in mezzo_sum_forward(), so independent of the number of threads.
+    /// </summary>
+    /// <remarks>
+    /// From logits, -log s is computed as max(-x, 0) + log(1 + exp(-|x|)), so that no logit overflows, vanishes or cancels.
+    /// From probabilities, logarithms below -100 count as -100, and the gradient is divided by s (1 - s) or, where that is
+    /// larger, by 1e-12; a probability outside of [0, 1] gives NaN. Source: PyTorch's binary_cross_entropy and
+    /// binary_cross_entropy_with_logits.
+    /// </remarks>
+    /// <param name="loss">Scalar; f32 for a half input, else input's dtype; null when only the gradient is wanted.</param>
+    /// <param name="gradInput">Shape and dtype of input; null when only the loss is wanted.</param>
+    /// <param name="input">Any shape; f64, f32, f16 or bf16.</param>
+    /// <param name="target">Shape of input; f32 for a half input, else input's dtype; from 0 to 1.</param>
+    /// <param name="weight">Shape and dtype of target; null for 1.</param>
+    /// <param name="posWeight">Scalar, or of one dimension, the last of input; dtype of target; null for 1, and from probabilities.</param>
+    /// <param name="scale">f32 or f64 scalar: loss scale or gradient of the loss; null for 1.</param>
+    /// <param name="desc">Null stands for the mean, from probabilities.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_binary_cross_entropy_forward(MezzoTensor loss, MezzoTensor gradInput, MezzoTensor input, MezzoTensor target, MezzoTensor weight, MezzoTensor posWeight, MezzoTensor scale, MezzoBinaryCrossEntropyDesc* desc);
+
     /// <summary>Cross entropy of logits and classes, in one pass over the logits. The loss is not scaled.</summary>
     /// <param name="loss">As above.</param>
     /// <param name="maxima">The largest logit of each row, for the backward; null when it is not wanted.</param>
@@ -713,29 +737,6 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_cross_entropy_backward(MezzoTensor gradLogits, MezzoTensor logits, MezzoTensor target, MezzoTensor maxima, MezzoTensor sums, MezzoTensor totals, MezzoTensor weight, MezzoTensor scale, MezzoCrossEntropyDesc* desc);
-
-    /// <summary>
-    /// Binary cross-entropy and its scaled gradient, in one pass over the data. The loss is not scaled; the gradient is
-    /// scale * d loss / d input, with the scale applied before the gradient is rounded, as in mezzo_mse_loss_forward().
-    /// Reduced as in mezzo_sum_forward(), so independent of the number of threads.
-    /// </summary>
-    /// <remarks>
-    /// From logits, -log s is computed as max(-x, 0) + log(1 + exp(-|x|)), so that no logit overflows, vanishes or cancels.
-    /// From probabilities, logarithms below -100 count as -100, and the gradient is divided by s (1 - s) or, where that is
-    /// larger, by 1e-12; a probability outside of [0, 1] gives NaN. Source: PyTorch's binary_cross_entropy and
-    /// binary_cross_entropy_with_logits.
-    /// </remarks>
-    /// <param name="loss">Scalar; f32 for a half input, else input's dtype; null when only the gradient is wanted.</param>
-    /// <param name="gradInput">Shape and dtype of input; null when only the loss is wanted.</param>
-    /// <param name="input">Any shape; f64, f32, f16 or bf16.</param>
-    /// <param name="target">Shape of input; f32 for a half input, else input's dtype; from 0 to 1.</param>
-    /// <param name="weight">Shape and dtype of target; null for 1.</param>
-    /// <param name="posWeight">Scalar, or of one dimension, the last of input; dtype of target; null for 1, and from probabilities.</param>
-    /// <param name="scale">f32 or f64 scalar: loss scale or gradient of the loss; null for 1.</param>
-    /// <param name="desc">Null stands for the mean, from probabilities.</param>
-    [LibraryImport(LibraryName)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial MezzoStatus mezzo_binary_cross_entropy_forward(MezzoTensor loss, MezzoTensor gradInput, MezzoTensor input, MezzoTensor target, MezzoTensor weight, MezzoTensor posWeight, MezzoTensor scale, MezzoBinaryCrossEntropyDesc* desc);
 
     /// <summary>
     /// Looks for Inf and NaN in a list of gradients and multiplies them by 1 / scale, in one pass, in which they can be

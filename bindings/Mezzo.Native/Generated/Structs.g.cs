@@ -221,6 +221,8 @@ internal struct MezzoEmbeddingDesc
 
     /// <summary>All zero but the size, which is set.</summary>
     public unsafe MezzoEmbeddingDesc() => StructSize = (uint)sizeof(MezzoEmbeddingDesc);
+}
+
 /// <summary>Variant of layer_norm and rms_norm. Every field is taken as it is; the defaults are those of a null descriptor.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct MezzoNormDesc
@@ -296,6 +298,8 @@ internal struct MezzoBinaryCrossEntropyDesc
 
     /// <summary>All zero but the size, which is set.</summary>
     public unsafe MezzoBinaryCrossEntropyDesc() => StructSize = (uint)sizeof(MezzoBinaryCrossEntropyDesc);
+}
+
 /// <summary>Variant of the cross entropy. Every field is taken as it is; the defaults are those of a null descriptor.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct MezzoCrossEntropyDesc

@@ -60,7 +60,7 @@ public sealed class Autocast : IDisposable
             {
                 cast[i] = CastInput(input, dtype);
             }
-            else if (cast[i] is Parameter parameter)
+            else if (cast[i] is Parameter parameter && !operation.TakesMaster(i))
             {
                 cast[i] = parameter.AsComputed();
             }

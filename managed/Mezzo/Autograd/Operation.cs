@@ -86,6 +86,12 @@ internal abstract class Operation
     /// <summary>Whether autocast casts an input. Ops override it for inputs that are better left alone.</summary>
     internal virtual bool CastsInput(int index) => true;
 
+    /// <summary>
+    /// Whether an input that is a parameter may be f32 beside 16-bit inputs, so that the op takes its f32 elements rather than the
+    /// 16-bit ones that other ops see (<see cref="Parameter.ComputeDType"/>).
+    /// </summary>
+    internal virtual bool TakesMaster(int index) => false;
+
     /// <summary>Computes the gradients of the inputs from that of the output, if there is any.</summary>
     internal void RunBackward()
     {

@@ -73,6 +73,9 @@ public sealed class BatchNorm1d : Module<Tensor, Tensor>
     internal override bool KeepsNoTensor => true;
 
     /// <inheritdoc/>
+    internal override bool IsBatchNorm => true;
+
+    /// <inheritdoc/>
     /// <exception cref="ArgumentException">The input has another number of dimensions or channels, or training with one value for each channel.</exception>
     public override Tensor Forward(Tensor input)
     {

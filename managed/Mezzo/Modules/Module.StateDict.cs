@@ -6,7 +6,7 @@ namespace Mezzo;
 public abstract partial class Module
 {
     /// <summary>
-    /// What a model has learnt, by name: its parameters as <see cref="NamedParameters"/> lists them. The tensors are the module's
+    /// What a model has learnt, by name: its parameters as <see cref="NamedParameters"/> lists them, and then its buffers. The tensors are the module's
     /// own, no copies of them, but for parameters of 16 bits (<see cref="Amp"/>), which come as f32.
     /// </summary>
     /// <example><code>SafeTensors.Save("net.safetensors", model.StateDict());</code></example>
@@ -15,7 +15,9 @@ public abstract partial class Module
 
     /// <summary>The tensors themselves.</summary>
     internal IReadOnlyDictionary<string, Tensor> State() =>
-        new OrderedDictionary<string, Tensor>(NamedParameters().Select(named => KeyValuePair.Create(named.Name, (Tensor)named.Parameter)));
+        new OrderedDictionary<string, Tensor>(
+            NamedParameters().Select(named => (named.Name, Tensor: (Tensor)named.Parameter)).Concat(NamedBuffers().Select(named => (named.Name, Tensor: named.Buffer)))
+                .Select(named => KeyValuePair.Create(named.Name, named.Tensor)));
 
     /// <summary>
     /// Overwrites what the module has learnt. Elements may come in a narrower dtype that the module's own holds exactly, as f16 or

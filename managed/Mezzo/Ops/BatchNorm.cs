@@ -29,7 +29,11 @@ public partial class Tensor
         double? momentum = 0.1,
         double eps = 1e-5,
         Tensor? batches = null) =>
-        Operation.Apply(new BatchNormOperation(new(runningMean, runningVar, batches), training || runningMean is null, momentum, eps), this, weight, bias);
+        Operation.Apply(
+            new BatchNormOperation(new(runningMean, runningVar, batches), training || runningMean is null, momentum, eps),
+            this,
+            NormOperation.Widened(weight),
+            NormOperation.Widened(bias));
 }
 
 /// <summary>What a batch normalisation keeps from batch to batch.</summary>
@@ -50,6 +54,8 @@ internal sealed class BatchNormOperation(RunningStatistics running, bool trainin
     private SavedTensor _rstd;
 
     public override string Name => "batch_norm";
+
+    internal override bool TakesMaster(int index) => index != InputIndex;
 
     internal override void Describe(CaptureTrace trace)
     {

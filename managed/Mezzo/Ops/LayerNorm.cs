@@ -11,13 +11,13 @@ public partial class Tensor
     /// shifted. (x - mean) / √(variance + eps) · weight + bias.
     /// </summary>
     /// <param name="normalizedShape">The tensor's last dimensions, which are a row.</param>
-    /// <param name="weight">Of that shape, f32 for a 16-bit tensor, else of the tensor's dtype; null for 1.</param>
+    /// <param name="weight">Of that shape, f32 or 16-bit for a 16-bit tensor, else of the tensor's dtype; null for 1.</param>
     /// <param name="bias">As the weight; null for 0.</param>
     /// <param name="eps">Added to the variance.</param>
     /// <returns>The tensor's shape and dtype; f32 for a 16-bit tensor under autocast.</returns>
     /// <exception cref="ArgumentException">The tensor's last dimensions are others.</exception>
     public Tensor LayerNorm(ReadOnlySpan<long> normalizedShape, Tensor? weight = null, Tensor? bias = null, double eps = 1e-5) =>
-        Operation.Apply(new LayerNormOperation(normalizedShape.ToArray(), eps), this, weight, bias);
+        Operation.Apply(new LayerNormOperation(normalizedShape.ToArray(), eps), this, NormOperation.Widened(weight), NormOperation.Widened(bias));
 }
 
 /// <summary>Layer normalisation. Keeps input and weight, and mean and reciprocal deviation of each row.</summary>

@@ -19,6 +19,11 @@ internal abstract class NormOperation(long[] normalizedShape) : Operation
 
     internal override bool CastsInput(int index) => index != InputIndex;
 
+    internal override bool TakesMaster(int index) => index != InputIndex;
+
+    /// <summary>A weight or bias as the norms take it: f32 where it is 16 bits wide.</summary>
+    public static Tensor? Widened(Tensor? vector) => vector is not null && vector.DType.IsHalf() ? vector.To(DType.Float32) : vector;
+
     /// <summary>Keeps what the backward pass needs and the program has no reference to.</summary>
     protected SavedTensor SaveStatistic(Tensor statistic)
     {

@@ -11,12 +11,12 @@ public partial class Tensor
     /// x / √(mean(x²) + eps) · weight.
     /// </summary>
     /// <param name="normalizedShape">The tensor's last dimensions, which are a row.</param>
-    /// <param name="weight">Of that shape, f32 for a 16-bit tensor, else of the tensor's dtype; null for 1.</param>
+    /// <param name="weight">Of that shape, f32 or 16-bit for a 16-bit tensor, else of the tensor's dtype; null for 1.</param>
     /// <param name="eps">Added to the mean square; null for the distance from 1 to the next number, 2⁻²³, or 2⁻⁵² in f64.</param>
     /// <returns>The tensor's shape and dtype; f32 for a 16-bit tensor under autocast.</returns>
     /// <exception cref="ArgumentException">The tensor's last dimensions are others.</exception>
     public Tensor RmsNorm(ReadOnlySpan<long> normalizedShape, Tensor? weight = null, double? eps = null) => Operation.Apply(
-        new RmsNormOperation(normalizedShape.ToArray(), eps ?? Math.ScaleB(1, DType == DType.Float64 ? -52 : -23)), this, weight);
+        new RmsNormOperation(normalizedShape.ToArray(), eps ?? Math.ScaleB(1, DType == DType.Float64 ? -52 : -23)), this, NormOperation.Widened(weight));
 }
 
 /// <summary>Root mean square normalisation. Keeps input and weight, and the reciprocal root of each row.</summary>

@@ -135,8 +135,8 @@ public sealed partial class TrainingState
         return names;
     }
 
-    private static IReadOnlyDictionary<string, Tensor> AsSaved(IReadOnlyDictionary<string, Tensor> weights) =>
-        new OrderedDictionary<string, Tensor>(weights.Select(pair => KeyValuePair.Create(pair.Key, pair.Value.AsSaved())));
+    private static OrderedDictionary<string, Tensor> AsSaved(IReadOnlyDictionary<string, Tensor> weights) =>
+        new(weights.Select(pair => KeyValuePair.Create(pair.Key, pair.Value.AsSaved())));
 
     private string FindIntact(string path)
     {

@@ -19,13 +19,6 @@ public sealed class RandomSource(ulong seed) : IResumable
     /// <summary>The source of whoever names none; it starts at seed 0.</summary>
     public static RandomSource Default => Volatile.Read(ref _default);
 
-    /// <summary>Number of streams taken so far: with the seed all that a checkpoint must keep.</summary>
-    internal long Streams
-    {
-        get => Interlocked.Read(ref _streams);
-        set => Interlocked.Exchange(ref _streams, value);
-    }
-
     /// <summary>The seed.</summary>
     public ulong Seed { get; private set; } = seed;
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Globalization;
 using Mezzo.Native;
 
 namespace Mezzo;
@@ -11,7 +12,7 @@ namespace Mezzo;
 /// The host writes the number of the step before what draws in it runs: at its first draw, or before each launch of a graph
 /// that draws. A step that is tried again keeps its number and with it its draws.
 /// </remarks>
-internal sealed class StepRandom(Device device) : IDisposable
+internal sealed class StepRandom(Device device) : IResumable, IDisposable
 {
     private const int DrawBits = 32; // of a stream; the rest is the trainer's
 
@@ -21,13 +22,6 @@ internal sealed class StepRandom(Device device) : IDisposable
     private (ulong Seed, ulong Stream)? _key; // taken from the default source by the first draw
     private long _written = -1;
     private uint _draws;
-
-    /// <summary>All that a checkpoint must keep of the draws.</summary>
-    public StepRandomState State
-    {
-        get => new(StepNumber, _key);
-        set => (StepNumber, _key) = (value.Step, value.Key);
-    }
 
     /// <summary>The number of the step on the device, an i64 scalar.</summary>
     public Tensor Tensor { get; } = Tensor.AllocateOwned([], DType.Int64, device);
@@ -47,6 +41,32 @@ internal sealed class StepRandom(Device device) : IDisposable
 
         var desc = (source ?? RandomSource.Default).Next();
         return new RandomDraw(desc.Seed, desc.Stream, null, 0);
+    }
+
+    /// <inheritdoc/>
+    public void Save(SavedPart part)
+    {
+        part.Write("step", StepNumber);
+        part.Write("key", _key is { } key ? string.Create(CultureInfo.InvariantCulture, $"{key.Seed} {key.Stream}") : "none");
+    }
+
+    /// <inheritdoc/>
+    public Action Load(SavedPart part)
+    {
+        long step = part.ReadInt64("step", least: 0);
+        string text = part.ReadString("key");
+        (ulong, ulong)? key = null;
+        if (text != "none")
+        {
+            string[] words = text.Split(' ');
+            key = words.Length == 2 && TryParse(words[0], out ulong seed) && TryParse(words[1], out ulong stream)
+                ? (seed, stream)
+                : throw part.Refuse("key", $"is '{text}', expected two whole numbers from 0 to 2^64 - 1, or none");
+        }
+
+        return () => (StepNumber, _key) = (step, key);
+
+        static bool TryParse(string word, out ulong number) => ulong.TryParse(word, NumberStyles.None, CultureInfo.InvariantCulture, out number);
     }
 
     /// <summary>Begins the next step.</summary>
@@ -96,11 +116,6 @@ internal sealed class StepRandom(Device device) : IDisposable
         }
     }
 }
-
-/// <summary>What a checkpoint keeps of the draws of training steps.</summary>
-/// <param name="Step">Number of steps begun.</param>
-/// <param name="Key">Seed and stream that name the draws; null before the first one.</param>
-internal readonly record struct StepRandomState(long Step, (ulong Seed, ulong Stream)? Key);
 
 /// <summary>A draw of random numbers.</summary>
 /// <param name="Seed">As in the C ABI.</param>

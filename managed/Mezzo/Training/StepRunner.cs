@@ -52,7 +52,7 @@ internal sealed partial class StepRunner : IDisposable
     public CaptureStatus Status { get; private set; }
 
     /// <summary>Number of the next step.</summary>
-    public long Next { get; set; }
+    public long Next { get; private set; }
 
     /// <summary>Runs a step and waits for it, or launches it and lets a later call wait.</summary>
     /// <param name="function">The loss function and its inputs.</param>
@@ -92,6 +92,14 @@ internal sealed partial class StepRunner : IDisposable
         {
             pending[i].Report(Result(pending[i].Number, results[i].Step, results[i].Loss));
         }
+    }
+
+    /// <summary>Goes on with the step of this number, in a run that was resumed. Graphs are forgotten: they hold names of random draws.</summary>
+    public void GoOnAt(long step)
+    {
+        Next = step;
+        Dispose();
+        _kept.Clear();
     }
 
     /// <summary>Frees the graphs.</summary>

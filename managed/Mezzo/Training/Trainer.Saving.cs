@@ -48,7 +48,7 @@ public sealed partial class Trainer
         _runner.ReadPending();
         long step = State().Resume(path);
         _training.Recover();
-        _runner.Next = step;
+        _runner.GoOnAt(step);
     }
 
     private static Func<IReadOnlyDictionary<string, Tensor>> WeightsOf(Module? model, Optimizer optimizer)
@@ -84,6 +84,7 @@ public sealed partial class Trainer
             ("optimizer", _training.Optimizer),
             ("scaler", Scaler),
             ("random", RandomSource.Default),
+            ("draws", _training.Random),
         ],
         _options.Logger);
 

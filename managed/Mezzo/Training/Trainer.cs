@@ -60,13 +60,6 @@ public sealed partial class Trainer : IDisposable
     /// <summary>How the latest step ran, captured or not, and why so.</summary>
     public CaptureStatus CaptureStatus => _runner.Status;
 
-    /// <summary>What the steps draw at random, as far as a checkpoint must keep it.</summary>
-    internal StepRandomState RandomState
-    {
-        get => _training.Random.State;
-        set => _training.Random.State = value;
-    }
-
     /// <summary>Runs one step.</summary>
     /// <param name="loss">
     /// Runs the model and returns the loss, a scalar, inside the step's scope and autocast. Called once, not at all once

@@ -511,6 +511,8 @@ MEZZO_API mezzo_status mezzo_concat_forward(mezzo_tensor out, const mezzo_tensor
  */
 MEZZO_API mezzo_status mezzo_concat_backward(mezzo_tensor grad_input, mezzo_tensor grad_output, int32_t dim,
                                              int64_t start);
+
+/* ---------------------------------------------------------------------------------------------
  * layer_norm: out = (input - mean) / sqrt(variance + eps) weight + bias
  *
  *   The last `dims` dimensions of the input are a row, of width n; the others count the rows.

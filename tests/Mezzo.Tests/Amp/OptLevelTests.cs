@@ -130,12 +130,13 @@ internal sealed class OptLevelTests : TensorFixture
     [Test]
     public void BatchNorm_StaysInF32WhereTheLevelKeepsIt()
     {
-        var (kept, cast) = (new Norm(), new Norm());
+        var (kept, cast) = (new BatchNorm1d(2), new BatchNorm1d(2));
         using var keeps = Mezzo.Amp.Initialize(kept, OptLevel.O2);
         using var casts = Mezzo.Amp.Initialize(cast, OptLevelOptions.O2 with { KeepBatchNormFloat32 = false });
-        using var all = Mezzo.Amp.Initialize(new Norm(), OptLevel.O3);
-        Assert.That((kept.Weight.ComputeDType, cast.Weight.ComputeDType), Is.EqualTo(((DType?)null, (DType?)DType.Float16)));
-        Assert.That(all.Parameters().Single().DType, Is.EqualTo(DType.Float16));
+        using var all = Mezzo.Amp.Initialize(new BatchNorm1d(2), OptLevel.O3);
+        Assert.That((kept.Weight!.ComputeDType, cast.Weight!.ComputeDType), Is.EqualTo(((DType?)null, (DType?)DType.Float16)));
+        Assert.That(all.Parameters().Select(parameter => parameter.DType), Is.All.EqualTo(DType.Float16));
+        Assert.That(all.Buffers().Select(buffer => buffer.DType), Does.Not.Contain(DType.Float16), "statistics stay f32");
     }
 
     [Test]
@@ -178,6 +179,42 @@ internal sealed class OptLevelTests : TensorFixture
         Assert.That((first.DType, second.DType), Is.EqualTo((DType.Float64, DType.Int64)));
     }
 
+    [Test]
+    public void EachLayer_RunsAtEachLevel([Values] OptLevel level, [Values(DType.Float16, DType.BFloat16)] DType half)
+    {
+        var net = new Sequential(
+            new Linear(4, 8), new BatchNorm1d(8), new GELU(), new LayerNorm(8), new SiLU(), new RMSNorm(8), new Tanh(), new Dropout(0.1), new Sigmoid(), new Linear(8, 3));
+        using var amp = Mezzo.Amp.Initialize(net, OptLevelOptions.Of(level) with { HalfType = half });
+        using var adam = new Adam(amp.Parameters(), lr: 0.01, eps: 1e-4);
+        using var trainer = new Trainer(adam, new TrainerOptions { Precision = amp.Options.Precision, Scaler = amp.Scaler });
+        var (x, classes) = (Tensor.Uniform([16, 4], -1, 1), Tensor.Create([.. Enumerable.Range(0, 16).Select(i => i % 3)], [16]));
+        var history = trainer.Run(() => Losses.CrossEntropy(amp.Forward(x), classes), 5);
+        Assert.That(history.Steps.Select(step => (step.Outcome, double.IsFinite(step.Loss))), Is.All.EqualTo((StepOutcome.Applied, true)));
+    }
+
+    [TestCase(OptLevel.O0, MasterWeights.None)]
+    [TestCase(OptLevel.O1, MasterWeights.None)]
+    [TestCase(OptLevel.O2, MasterWeights.None)]
+    [TestCase(OptLevel.O2, MasterWeights.Float32)]
+    [TestCase(OptLevel.O2, MasterWeights.Remainder)]
+    [TestCase(OptLevel.O3, MasterWeights.None)]
+    public void StateDictionaries_AreF32AtEachLevel(OptLevel level, MasterWeights masters)
+    {
+        var options = OptLevelOptions.Of(level) with { HalfType = DType.BFloat16, MasterWeights = masters };
+        using var amp = Mezzo.Amp.Initialize(Net(), options);
+        using var adam = new Adam(amp.Parameters(), lr: 1e-3);
+        using var trainer = new Trainer(adam, new TrainerOptions { Precision = amp.Options.Precision, Scaler = amp.Scaler });
+        var x = Tensor.Uniform([4, 3], -1, 1);
+        trainer.Run(() => amp.Forward(x).To(DType.Float32).Sum(), 3);
+        var state = amp.StateDict();
+        Assert.That(state.Values.Select(tensor => tensor.DType), Is.All.EqualTo(DType.Float32));
+
+        using var other = Mezzo.Amp.Initialize(Net(), options);
+        other.LoadStateDict(state);
+        Assert.That(other.StateDict().Values.Select(Bits), Is.EqualTo(state.Values.Select(Bits)), "nothing is lost");
+        Assert.That(Values(other.Forward(x)), Is.EqualTo(Values(amp.Forward(x))));
+    }
+
     private static Sequential Net() => new(new Linear(3, 8), new ReLU(), new Linear(8, 2));
 
     private static (double[] Losses, double[] Values) Train(OptLevelOptions options, CaptureMode capture, int steps)
@@ -189,21 +226,6 @@ internal sealed class OptLevelTests : TensorFixture
         using var trainer = new Trainer(adam, new TrainerOptions { Precision = options.Precision, Scaler = amp.Scaler, Capture = capture });
         var history = trainer.Run(() => Losses.Mse(amp.Forward(x), y), steps);
         return ([.. history.Steps.Select(step => step.Loss)], [.. amp.Parameters().SelectMany(Values)]);
-    }
-
-    private sealed class Norm : Module<Tensor, Tensor>
-    {
-        public Norm()
-        {
-            Weight = Register("weight", new Parameter([2]));
-            Weight.Fill(1);
-        }
-
-        public Parameter Weight { get; }
-
-        internal override bool IsBatchNorm => true;
-
-        public override Tensor Forward(Tensor input) => input + Weight;
     }
 
     private sealed class Passing : Module<(Tensor, Tensor), (Tensor, Tensor)>
