@@ -905,8 +905,8 @@ internal static unsafe partial class Calls
     /// <code>
     ///   grad_logits[c] = (scale / divisor) (softmax(logits)[c] times the sum of q - q[c])
     /// </code>
-    /// The scale is applied in A before the gradient is rounded to T, which is what keeps small gradients from vanishing in a
-    /// half.
+    /// The scale is applied in A before the gradient is rounded to T, which is what keeps small gradients from vanishing in
+    /// a half.
     /// </summary>
     /// <param name="gradLogits">As above.</param>
     /// <param name="logits">The forward's logits.</param>

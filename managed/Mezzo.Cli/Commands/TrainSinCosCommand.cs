@@ -42,6 +42,11 @@ internal sealed class TrainSinCosCommand
     private readonly Option<bool> _fp16 = new("--fp16") { Description = "Short for --precision fp16" };
     private readonly Option<bool> _bf16 = new("--bf16") { Description = "Short for --precision bf16" };
 
+    private readonly Option<string?> _optLevel = Options.OneOfOrNone(
+        "--opt-level",
+        "How 16-bit runs use their dtype, by apex's names: O1 autocast, the default; O2 a 16-bit model with f32 master weights; O3 16 bits throughout; O0 is fp32",
+        Enum.GetNames<OptLevel>());
+
     private readonly Option<int?> _epochs = Options.Whole("--epochs", "Passes over the data", 1, MaxEpochs, Defaults.Epochs);
     private readonly Option<int?> _samples = Options.Whole("--samples", "Points of data", 1, MaxSamples, Defaults.Samples);
     private readonly Option<int?> _hidden = Options.Whole("--hidden", "Width of the network", 1, MaxHidden, Defaults.Hidden);
@@ -102,7 +107,7 @@ internal sealed class TrainSinCosCommand
         var options = new TrainSinCosCommand(terminal);
         var command = new Command("sincos", "Learns sine and cosine in fp32 and in a 16-bit type, and reports time, loss and memory.")
         {
-            options._precision, options._fp16, options._bf16, options._epochs, options._samples, options._hidden,
+            options._precision, options._fp16, options._bf16, options._optLevel, options._epochs, options._samples, options._hidden,
             options._optimizer, options._learningRate, options._weightDecay, options._maxGradNorm, options._schedule, options._warmup,
             options._accumulate, options._seed, options._lossScale, options._scaler,
         };
@@ -150,6 +155,7 @@ internal sealed class TrainSinCosCommand
         var options = new SinCosOptions
         {
             Precision = ReadPrecision(parsed),
+            OptLevel = parsed.GetValue(_optLevel) is { } level ? Enum.Parse<OptLevel>(level) : null,
             Epochs = parsed.GetValue(_epochs)!.Value,
             Samples = parsed.GetValue(_samples)!.Value,
             Hidden = parsed.GetValue(_hidden)!.Value,
@@ -175,6 +181,18 @@ internal sealed class TrainSinCosCommand
         if (options.Accumulate > options.Samples)
         {
             throw new CommandException($"--accumulate: got {options.Accumulate}, expected at most the number of --samples, {options.Samples}");
+        }
+
+        if (options is { OptLevel: OptLevel.O0, Precision: SinCosPrecision.Compare })
+        {
+            options = options with { Precision = SinCosPrecision.Float32 };
+        }
+
+        if (options.OptLevel is { } given && (given == OptLevel.O0) != (options.Precision == SinCosPrecision.Float32))
+        {
+            throw new CommandException(
+                given == OptLevel.O0 ? "--opt-level: got O0, which is fp32, expected O1, O2 or O3 for 16-bit runs"
+                    : $"--opt-level: got {given} with --precision fp32, expected O0, or bf16, fp16 or compare");
         }
 
         return options switch

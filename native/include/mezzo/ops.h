@@ -811,13 +811,13 @@ MEZZO_API mezzo_status mezzo_binary_cross_entropy_forward(mezzo_tensor loss, mez
  *
  *   q[c] = weight[c] ((1 - s) [c is the target] + s / classes),  s = label_smoothing
  *
- * For the mean the divisor is the sum over rows of weight[target], without weights the number of rows. Rows whose target
- * is ignore_index count neither there nor in the sum, and have a gradient of 0; the mean of no rows is NaN. A target that
- * is neither that nor a class is MEZZO_STATUS_INVALID_ARGUMENT on the CPU; a GPU, which cannot answer before it has run,
- * makes the loss and the gradient of the row NaN.
- * Half logits are read as they are, with the bits that a cast to f32 would have given. Sums are f64, in an order that
- * depends on neither the number of threads nor the device.
- * Sources: PyTorch's cross_entropy; Szegedy et al., "Rethinking the Inception Architecture", 2016, for label smoothing.
+ * For the mean the divisor is the sum over rows of weight[target], without weights the number of rows. Rows whose
+ * target is ignore_index count neither there nor in the sum, and have a gradient of 0; the mean of no rows is NaN. A
+ * target that is neither that nor a class is MEZZO_STATUS_INVALID_ARGUMENT on the CPU; a GPU, which cannot answer
+ * before it has run, makes the loss and the gradient of the row NaN. Half logits are read as they are, with the bits
+ * that a cast to f32 would have given. Sums are f64, in an order that depends on neither the number of threads nor the
+ * device. Sources: PyTorch's cross_entropy; Szegedy et al., "Rethinking the Inception Architecture", 2016, for label
+ * smoothing.
  * ------------------------------------------------------------------------------------------- */
 
 /** Variant of the cross entropy. Every field is taken as it is; the defaults are those of a null descriptor. */
@@ -847,8 +847,8 @@ MEZZO_API mezzo_status mezzo_cross_entropy_forward(mezzo_tensor loss, mezzo_tens
 /**
  * Scaled gradient of the cross entropy, in one pass over the logits:
  *   grad_logits[c] = (scale / divisor) (softmax(logits)[c] times the sum of q - q[c])
- * The scale is applied in A before the gradient is rounded to T, which is what keeps small gradients from vanishing in a
- * half.
+ * The scale is applied in A before the gradient is rounded to T, which is what keeps small gradients from vanishing in
+ * a half.
  *
  * @param[out] grad_logits as above
  * @param logits the forward's logits
@@ -1003,11 +1003,10 @@ MEZZO_API mezzo_status mezzo_scale_update(mezzo_tensor scale, mezzo_tensor growt
  *   states        shape of the parameter and the dtype it is computed in; 0 at first
  *   param_copies  count copies of the new parameters, shape of the parameter, f16 or bf16, for f32 and f64 parameters;
  *                 an element may be the null tensor, and the array may be null.
- *                 For a bf16 parameter its remainder: u8 of twice as many elements, aligned to 2 bytes, the lower 16 bits
- *                 of each f32 number whose upper half, rounded to nearest, half up, is the parameter. It is read
- *                 and written, and the step is that of the f32 numbers, bit by bit
- *   grads         shape of the parameter; the parameter's dtype; for f32 and f64 parameters also f16 or bf16, for
- * halves also f32
+ *                 For a bf16 parameter its remainder: u8 of twice as many elements, aligned to 2 bytes, the lower 16
+ * bits of each f32 number whose upper half, rounded to nearest, half up, is the parameter. It is read and written, and
+ * the step is that of the f32 numbers, bit by bit grads         shape of the parameter; the parameter's dtype; for f32
+ * and f64 parameters also f16 or bf16, for halves also f32
  *
  *   t    = step + 1, counted in steps applied
  *   lr   = desc.lr * inputs.lr[k mod n], where k is lr_step or, where that is null, step, before this call

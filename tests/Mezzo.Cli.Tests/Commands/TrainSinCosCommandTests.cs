@@ -112,6 +112,34 @@ public sealed class TrainSinCosCommandTests
         Assert.That(norms.Select(norm => norm.GetDouble()), Has.Exactly(5).Items.And.All.Positive);
     }
 
+    [Test]
+    public void OptLevels_TrainAsTheySay()
+    {
+        double[] LossesOf(params string[] arguments)
+        {
+            var (outcome, json) = Train(arguments);
+            Assert.That(outcome.ExitCode, Is.EqualTo(ExitCode.Success), outcome.Error);
+            return [.. Enumerable.Range(0, 5).Select(epoch => Loss(json, 0, epoch))];
+        }
+
+        double[] autocast = LossesOf("--bf16");
+        Assert.That(LossesOf("--bf16", "--opt-level", "O1"), Is.EqualTo(autocast));
+        Assert.That(LossesOf("--opt-level", "O0"), Is.EqualTo(LossesOf("--precision", "fp32")));
+        double[] masters = LossesOf("--bf16", "--opt-level", "O2");
+        double[] pure = LossesOf("--bf16", "--opt-level", "O3");
+        Assert.That(new[] { autocast, masters, pure }, Is.Unique);
+        Assert.That(masters.Concat(pure), Is.All.EqualTo(autocast[0]).Within(20).Percent);
+    }
+
+    [TestCase("--opt-level: got O0, which is fp32", "--fp16", "--opt-level", "O0")]
+    [TestCase("--opt-level: got O2 with --precision fp32", "--precision", "fp32", "--opt-level", "O2")]
+    public void OptLevels_OfOtherPrecisions_AreRefused(string expected, params string[] arguments)
+    {
+        var outcome = CommandRunner.Run([.. Tiny, "--out", _folder.Path, .. arguments], CancellationToken.None);
+        Assert.That(outcome.ExitCode, Is.EqualTo(ExitCode.Usage));
+        Assert.That(outcome.Error, Does.Contain(expected));
+    }
+
     [TestCase("2")]
     [TestCase("3")]
     public void Accumulated_LossesAreThoseOfTheWholeBatch(string parts)

@@ -193,8 +193,8 @@ TEST(CrossEntropyOnCpu, OfATargetThatIsNoClass_IsRefused) {
                         "target[0] is -1, expected a class, 0 to 2, or ignore_index, -100");
 }
 
-TEST(CrossEntropy, OfATargetThatIsNoClass_IsNaNOnAGpu) {
-    if (test_device().type == MEZZO_DEVICE_TYPE_CPU) GTEST_SKIP() << "refused there";
+TEST(CrossEntropy, OfATargetThatIsNoClass_IsNaNWhereItIsNotRefused) {
+    if (test_device().type == MEZZO_DEVICE_TYPE_CPU) return; // CrossEntropyOnCpu
     const TestTensor logits(MEZZO_DTYPE_F32, {2, 2}, {0, 0, 0, 0});
     const TestTensor target(MEZZO_DTYPE_I64, {2}, {1, 2});
     const TestTensor loss(MEZZO_DTYPE_F32, {});

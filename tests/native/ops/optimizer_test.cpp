@@ -211,8 +211,8 @@ std::vector<uint8_t> joined(const TestTensor &high, const TestTensor &low) {
     for (size_t i = 0; i < upper.size(); i += 2) {
         const uint32_t rounded = static_cast<uint32_t>(upper[i + 1]) << 8 | upper[i];
         const uint32_t truncated = rounded - (lower[i + 1] >> 7);
-        for (const uint32_t byte : {static_cast<uint32_t>(lower[i]), static_cast<uint32_t>(lower[i + 1]),
-                                    truncated & 0xFF, truncated >> 8}) {
+        for (const uint32_t byte :
+             {static_cast<uint32_t>(lower[i]), static_cast<uint32_t>(lower[i + 1]), truncated & 0xFF, truncated >> 8}) {
             all.push_back(static_cast<uint8_t>(byte));
         }
     }
@@ -224,8 +224,8 @@ TEST(Optimizer, Step_OfBf16WithRemainders_IsThatOfF32) {
     std::vector<Case> optimizers = cases();
     optimizers.push_back({"lamb", lamb});
     for (const Case &optimizer : optimizers) {
-        for (const auto misaligned : {Misaligned::kNone, Misaligned::kParam, Misaligned::kFirstState,
-                                      Misaligned::kCopy, Misaligned::kGrad}) {
+        for (const auto misaligned :
+             {Misaligned::kNone, Misaligned::kParam, Misaligned::kFirstState, Misaligned::kCopy, Misaligned::kGrad}) {
             Model full;
             Model split;
             for (const int64_t elements : {1, 7, 150, 2048, 4099}) {
@@ -358,8 +358,9 @@ TEST(Optimizer, Step_RejectsBadTensors) {
                  "parameters have copies, bf16 ones u8 remainders");
     const TestTensor few(MEZZO_DTYPE_U8, {8});
     const TestTensor brain_grad(MEZZO_DTYPE_BF16, {8});
-    EXPECT_FAILS(one.run(brain, m, v, few, brain_grad), SHAPE_MISMATCH,
-                 "adam_step: param_copies[0] is u8[8], expected 16 elements, 2 for each of params[0], which is bf16[8]");
+    EXPECT_FAILS(
+        one.run(brain, m, v, few, brain_grad), SHAPE_MISMATCH,
+        "adam_step: param_copies[0] is u8[8], expected 16 elements, 2 for each of params[0], which is bf16[8]");
     const TestTensor odd = TestTensor::misaligned(MEZZO_DTYPE_U8, {16}, std::vector<double>(16, 0));
     EXPECT_FAILS(one.run(brain, m, v, odd, brain_grad), INVALID_ARGUMENT,
                  "adam_step: param_copies[0] begins at an odd byte, expected elements of 16 bits");

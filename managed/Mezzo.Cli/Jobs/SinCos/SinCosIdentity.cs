@@ -20,6 +20,7 @@ internal sealed class SinCosIdentity(SinCosOptions options, string? from) : IRes
         ("--warmup", options.Warmup),
         ("--accumulate", options.Accumulate),
         ("--seed", options.Seed),
+        ("--opt-level", options.OptLevel),
         ("--loss-scale", options.LossScale),
         ("--scaler", options.Scaler?.Name),
 

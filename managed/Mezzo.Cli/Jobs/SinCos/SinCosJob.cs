@@ -40,15 +40,15 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view, ILogg
         using var scope = TensorScope.Begin();
         var data = SinCosData.Create(options.Samples, options.Device, random);
         using var net = new SinCosNet(options.Hidden, options.Device, random);
-        var (scaling, scaler) = Scaler(precision);
+        var model = Amp.Initialize(net, options.LevelOf(precision));
         using var optimizer = Optimizer(net);
         var history = new SinCosHistory(options.Device);
         using var trainer = new Trainer(
             optimizer,
             new TrainerOptions
             {
-                Precision = precision,
-                Scaler = scaler,
+                Precision = model.Options.Precision,
+                Scaler = model.Scaler,
                 Capture = options.Capture,
                 ReadEvery = EpochsPerReading,
                 MicroBatches = options.Accumulate,
@@ -62,16 +62,16 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view, ILogg
         int done = Resume(trainer, precision);
         history.Start(view.BeginRun(precision.ShortName(), options.Epochs, done));
         var ran = options.Accumulate == 1
-            ? trainer.Run(() => Loss(net, data.X, data.Sin, data.Cos), options.Epochs - done, history, cancellationToken)
+            ? trainer.Run(() => Loss(model, data.X, data.Sin, data.Cos), options.Epochs - done, history, cancellationToken)
             : trainer.Run(
-                inputs => Loss(net, inputs[0], inputs[1], inputs[2]),
+                inputs => Loss(model, inputs[0], inputs[1], inputs[2]),
                 Enumerable.Repeat(data.Parts(options.Accumulate), options.Epochs - done).SelectMany(parts => parts),
                 history,
                 cancellationToken);
 
         long peak = history.PeakBytes;
         _points ??= new SinCosPoints(data.XValues, data.SinValues, data.CosValues);
-        return new SinCosRun(precision, scaling, history.Steps, history.Elapsed(ran.Elapsed), peak, trainer.CaptureStatus, Predict(net, precision));
+        return new SinCosRun(precision, Scaling(model), history.Steps, history.Elapsed(ran.Elapsed), peak, trainer.CaptureStatus, Predict(model));
     }
 
     /// <summary>Goes on from what was saved of a run, if anything was.</summary>
@@ -97,7 +97,7 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view, ILogg
             : throw new CommandException($"--epochs: got {options.Epochs}, expected at least the {trainer.StepsDone} that the run in {from} has done");
     }
 
-    private static Tensor Loss(SinCosNet net, Tensor x, Tensor sin, Tensor cos)
+    private static Tensor Loss(Module<Tensor, (Tensor Sin, Tensor Cos)> net, Tensor x, Tensor sin, Tensor cos)
     {
         var (sinPrediction, cosPrediction) = net.Forward(x);
         return Losses.Mse(sinPrediction, sin) + Losses.Mse(cosPrediction, cos);
@@ -117,18 +117,15 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view, ILogg
         return optimizer;
     }
 
-    private (LossScaling Scaling, GradScaler? Scaler) Scaler(Precision precision) => (precision, options.LossScale, options.Scaler) switch
-    {
-        (Precision.Float32, _, _) or (Precision.BFloat16, null, null) => (LossScaling.None, null),
-        (_, null or 0, var policy) => (LossScaling.Dynamic, new GradScaler(policy ?? ScalerPolicy.Torch, options.Device)),
-        (_, { } scale, _) => (LossScaling.Static, new GradScaler(ScalerPolicy.Static(scale), options.Device)),
-    };
+    private LossScaling Scaling(AmpModel<Tensor, (Tensor Sin, Tensor Cos)> model) =>
+        !model.Scaler.Policy.IsStatic ? LossScaling.Dynamic
+        : model.Options.Level != OptLevel.O0 && options.LossScale is not null ? LossScaling.Static
+        : LossScaling.None;
 
-    private SinCosPoints Predict(SinCosNet net, Precision precision)
+    private SinCosPoints Predict(Module<Tensor, (Tensor Sin, Tensor Cos)> net)
     {
         using var scope = TensorScope.Begin();
         using var noGrad = NoGrad.Enter();
-        using var autocast = Autocast.Enable(precision);
         double[] x = SinCosData.Spaced(PredictionCount);
         var (sin, cos) = net.Forward(SinCosData.Column(Array.ConvertAll(x, value => (float)value), options.Device));
         return new SinCosPoints(x, sin.ToArray<double>(), cos.ToArray<double>());

@@ -16,6 +16,9 @@ internal sealed record SinCosOptions
 {
     public SinCosPrecision Precision { get; init; }
 
+    /// <summary>How 16-bit runs use their dtype; null for autocast with this job's own loss scale.</summary>
+    public OptLevel? OptLevel { get; init; }
+
     public int Epochs { get; init; } = 1000;
 
     public int Samples { get; init; } = 20_000;
@@ -55,6 +58,21 @@ internal sealed record SinCosOptions
 
     /// <summary>Where the runs are saved, and gone on from.</summary>
     public JobSaving Saving { get; init; } = new();
+
+    /// <summary>How a run uses its precision.</summary>
+    public OptLevelOptions LevelOf(Precision precision)
+    {
+        if (precision == Mezzo.Precision.Float32)
+        {
+            return OptLevelOptions.O0;
+        }
+
+        bool isHalf = precision == Mezzo.Precision.Float16;
+        var policy = LossScale is > 0 ? ScalerPolicy.Static(LossScale.Value)
+            : LossScale is not null || Scaler is not null || (isHalf && OptLevel is null) ? Scaler ?? ScalerPolicy.Torch
+            : null;
+        return OptLevelOptions.Of(OptLevel ?? Mezzo.OptLevel.O1) with { HalfType = isHalf ? DType.Float16 : DType.BFloat16, LossScale = policy };
+    }
 
     /// <summary>The precisions to run, in order.</summary>
     public IReadOnlyList<Precision> Runs() => Precision switch

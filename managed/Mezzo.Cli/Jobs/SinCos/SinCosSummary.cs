@@ -15,6 +15,7 @@ internal static class SinCosSummary
             [
                 new Fact("device", $"{options.Device} ({environment.DeviceName}), {Format.Count(result.Threads, "thread")}"),
                 new Fact("epochs", Format.Count(options.Epochs)),
+                .. options.OptLevel is { } level ? [new Fact("opt level", $"{level}")] : Array.Empty<Fact>(),
                 new Fact("optimizer", OptimizerText(options)),
                 new Fact("learning rate", LearningRateText(options)),
                 new Fact("data size", Format.Count(options.Samples)),
