@@ -27,12 +27,18 @@ public static class Amp
         ArgumentNullException.ThrowIfNull(options);
         options.Check();
         var named = model.NamedParameters().ToArray();
+        if (Array.Find(named, pair => pair.Parameter.IsCast).Name is { } cast)
+        {
+            throw new InvalidOperationException($"The parameter {cast} has been cast by an earlier Amp.Initialize, expected one call for a model.");
+        }
+
+        var initialized = new AmpModel<TInput, TOutput>(model, options, named.FirstOrDefault().Parameter?.Device ?? Device.Default);
         if (options.CastModel)
         {
             Cast(model, named, options);
         }
 
-        return new AmpModel<TInput, TOutput>(model, options, named.FirstOrDefault().Parameter?.Device ?? Device.Default);
+        return initialized;
     }
 
     private static void Cast(Module model, (string Name, Parameter Parameter)[] named, OptLevelOptions options)
@@ -42,11 +48,6 @@ public static class Amp
         var cast = Array.FindAll(named, pair => !kept.Contains(pair.Parameter));
         foreach (var (name, parameter) in cast)
         {
-            if (parameter.IsCast)
-            {
-                throw new InvalidOperationException($"The parameter {name} has been cast by an earlier Amp.Initialize, expected one call for a model.");
-            }
-
             if (parameter.DType != DType.Float32)
             {
                 throw new ArgumentException($"The parameter {name} is {parameter.Description}, expected f32.", nameof(model));

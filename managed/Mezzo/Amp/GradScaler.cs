@@ -194,6 +194,12 @@ public sealed partial class GradScaler
             throw new InvalidOperationException("unscale_() is being called after step().");
         }
 
+        if (optimizer.Parameters.FirstOrDefault(parameter => parameter.Grad?.DType == DType.Float16) is { } half)
+        {
+            throw new InvalidOperationException(
+                $"Attempting to unscale FP16 gradients, as that of {half.Name}: what the scale has kept from vanishing would. Step unscales in f32, and clips as the optimizer's options say.");
+        }
+
         state.Check.Unscale(optimizer.Parameters, scale);
         foreach (var parameter in optimizer.Parameters)
         {

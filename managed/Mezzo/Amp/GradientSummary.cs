@@ -18,6 +18,9 @@ internal readonly record struct GradientFigures(double Norm, long Infs, long NaN
     /// <summary>Elements of a summary on the device.</summary>
     public const int Length = (int)MezzoGradSummary.Length;
 
+    /// <summary>Elements of the statistics of one gradient on the device.</summary>
+    public const int OfEach = 4;
+
     /// <summary>From what was read of a norm and a summary.</summary>
     public static GradientFigures Read(double? norm, ReadOnlySpan<long> summary) => new(
         norm ?? double.NaN,
@@ -26,6 +29,18 @@ internal readonly record struct GradientFigures(double Norm, long Infs, long NaN
         summary[(int)MezzoGradStat.Zero],
         summary[(int)MezzoGradStat.Exponent],
         summary[(int)MezzoGradSummary.First]);
+
+    /// <summary>What one gradient holds, in words.</summary>
+    /// <param name="parameter">Whose.</param>
+    /// <param name="norm">Its norm.</param>
+    /// <param name="stats">Its row of statistics.</param>
+    public static GradientSummary Describe(Parameter parameter, double norm, ReadOnlySpan<long> stats)
+    {
+        bool isFinite = stats[(int)MezzoGradStat.Inf] == 0 && stats[(int)MezzoGradStat.Nan] == 0;
+        var figures = new GradientFigures(
+            norm, stats[(int)MezzoGradStat.Inf], stats[(int)MezzoGradStat.Nan], stats[(int)MezzoGradStat.Zero], stats[(int)MezzoGradStat.Exponent], isFinite ? -1 : 0);
+        return figures.Describe(hasNorm: true, [parameter]);
+    }
 
     /// <summary>In words.</summary>
     /// <param name="hasNorm">Whether the norm was measured.</param>

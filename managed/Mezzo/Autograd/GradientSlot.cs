@@ -14,7 +14,7 @@ namespace Mezzo.Autograd;
 internal sealed class GradientSlot(Tensor of, bool isLeaf)
 {
     private readonly long[] _shape = of.Shape.ToArray();
-    private readonly DType _dtype = of.DType;
+    private readonly DType _dtype = of.GradientDType;
     private readonly Device _device = of.Device;
     private bool _isLent;
     private CheckedGradient? _checked;

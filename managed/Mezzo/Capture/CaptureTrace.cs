@@ -20,7 +20,7 @@ internal sealed class CaptureTrace(bool isRecording, Device? device = null) : ID
     private static long _lastNumber;
 
     private readonly Dictionary<MezzoTensor, ulong> _made = [];
-    private readonly Dictionary<Tensor, bool> _read = [];
+    private readonly Dictionary<Tensor, (bool RequiredGrad, object Form)> _read = [];
     private readonly Dictionary<Tensor, Tensor?> _gradientsBefore = [];
     private readonly HashSet<Tensor> _scaledBefore = [];
     private readonly List<LaunchedGradient> _gradients = [];
@@ -83,7 +83,7 @@ internal sealed class CaptureTrace(bool isRecording, Device? device = null) : ID
         else
         {
             Mix(~tensor.Handle.Id);
-            _read.TryAdd(tensor, tensor.RequiresGrad);
+            _read.TryAdd(tensor, (tensor.RequiresGrad, FormOf(tensor)));
         }
     }
 
@@ -247,7 +247,7 @@ internal sealed class CaptureTrace(bool isRecording, Device? device = null) : ID
     /// <inheritdoc cref="Graph.FindChange"/>
     public string? FindChange(IReadOnlySet<Tensor> cleared)
     {
-        foreach (var (tensor, requiredGrad) in _read)
+        foreach (var (tensor, (requiredGrad, form)) in _read)
         {
             if (tensor.IsDisposed)
             {
@@ -257,6 +257,11 @@ internal sealed class CaptureTrace(bool isRecording, Device? device = null) : ID
             if (tensor.RequiresGrad != requiredGrad)
             {
                 return $"RequiresGrad of the tensor {tensor.Description} was changed";
+            }
+
+            if (!form.Equals(FormOf(tensor)))
+            {
+                return $"the parameter {tensor.Description} was cast";
             }
         }
 
@@ -281,6 +286,9 @@ internal sealed class CaptureTrace(bool isRecording, Device? device = null) : ID
 
         _gradients.Clear();
     }
+
+    /// <summary>What Amp.Initialize changes.</summary>
+    private static object FormOf(Tensor tensor) => (tensor.DType, (tensor as Parameter)?.ComputeDType);
 
     private void ForgetCasts()
     {

@@ -94,7 +94,7 @@ public abstract partial class Module : IDisposable
 
         foreach (var (to, from) in own.Zip(given))
         {
-            to.Parameter.CopyFrom(from.Parameter);
+            to.Parameter.TakeOver(from.Parameter.AsSaved());
         }
     }
 

@@ -11,6 +11,7 @@ public sealed class Parameter : Tensor
 {
     private readonly Dictionary<DType, LowPrecision> _copies = [];
     private Tensor? _remainder; // of a bf16 parameter: the lower halves of f32 numbers
+    private int _remainderOfVersion; // which is not the parameter's where somebody has written the upper halves alone
     private LowPrecision? _latest;
     private LowPrecision? _steppedCopy; // that the latest step wrote
     private string? _name;
@@ -76,7 +77,7 @@ public sealed class Parameter : Tensor
     {
         DType.Float32 => ToArray<float>(),
         DType.Float16 => Array.ConvertAll(ToArray<Half>(), value => (float)value),
-        DType.BFloat16 when _remainder is not null => SplitFloat.Join(ToArray<BFloat16>(), _remainder.ToArray<byte>()),
+        DType.BFloat16 when CurrentRemainder() is { } remainder => SplitFloat.Join(ToArray<BFloat16>(), remainder.ToArray<byte>()),
         DType.BFloat16 => Array.ConvertAll(ToArray<BFloat16>(), value => (float)value),
         _ => throw new InvalidOperationException($"The parameter {Name} is {Description}, which f32 does not hold."),
     };
@@ -84,19 +85,34 @@ public sealed class Parameter : Tensor
     /// <summary>The way back.</summary>
     internal void WriteFullPrecision(ReadOnlySpan<float> values)
     {
-        if (_remainder is null)
+        if (_remainder is not null)
         {
-            using var wide = AllocateOwned(Shape, DType.Float32, Device);
-            wide.Write(values);
-            Calls.CastForward(Handle, wide.Handle);
-            MarkChanged();
-            return;
+            var (upper, lower) = SplitFloat.Split(values);
+            Write<BFloat16>(upper);
+            _remainder.Write<byte>(lower);
+            _remainderOfVersion = Version;
         }
-
-        var (upper, lower) = SplitFloat.Split(values);
-        Write<BFloat16>(upper);
-        _remainder.Write<byte>(lower);
+        else if (DType == DType.Float16)
+        {
+            Write<Half>(Array.ConvertAll(values.ToArray(), value => (Half)value));
+        }
+        else if (DType == DType.BFloat16)
+        {
+            Write<BFloat16>(Array.ConvertAll(values.ToArray(), value => (BFloat16)value));
+        }
+        else
+        {
+            Write(values);
+        }
     }
+
+    /// <inheritdoc/>
+    internal override DType GradientDType => _remainder is null ? DType : DType.Float32;
+
+    /// <summary>In which form the elements are kept, in words.</summary>
+    internal string Form => ComputeDType is { } compute ? $"{DType.ShortName()} seen as {compute.ShortName()}"
+        : _remainder is not null ? $"{DType.ShortName()} with remainder"
+        : DType.ShortName();
 
     /// <inheritdoc/>
     internal override DType SavedDType => DType.IsHalf() ? DType.Float32 : DType;
@@ -142,6 +158,7 @@ public sealed class Parameter : Tensor
         {
             _latest = new LowPrecision(AllocateOwned(Shape, dtype, Device));
             _latest.Tensor.GradientOwner = this;
+            _latest.Tensor.IsParameterCopy = true;
             _copies.Add(dtype, _latest);
         }
 
@@ -159,12 +176,12 @@ public sealed class Parameter : Tensor
     /// The copy, of the dtype asked for last, that an optimizer must write with the elements, or their remainder; the null tensor when
     /// there is none.
     /// </summary>
-    internal MezzoTensor CopyHandle => (_remainder ?? _latest?.Tensor)?.Handle ?? default;
+    internal MezzoTensor CopyHandle => (CurrentRemainder() ?? _latest?.Tensor)?.Handle ?? default;
 
     /// <summary>Notes that an optimizer wrote the elements and the copy, or, when it skipped the step, neither.</summary>
     internal void MarkStepped()
     {
-        var written = _latest;
+        var written = _remainder is null ? _latest : null;
         CountStep(written);
         CaptureTrace.Current?.OnLaunch(() => CountStep(written));
     }
@@ -172,7 +189,9 @@ public sealed class Parameter : Tensor
     /// <summary>Takes back what the latest <see cref="MarkStepped"/> noted, once it is known that the optimizer wrote nothing.</summary>
     internal void UnmarkStepped()
     {
+        bool isRemainderCurrent = _remainderOfVersion == Version;
         UncountChange();
+        _remainderOfVersion = isRemainderCurrent ? Version : _remainderOfVersion;
         if (_steppedCopy is { } copy)
         {
             copy.Tensor.UncountChange();
@@ -200,10 +219,33 @@ public sealed class Parameter : Tensor
             ? AllocateHandle(shape, dtype, device)
             : throw new ArgumentException($"A parameter is f32 or f64, got {dtype.ShortName()}; autocast makes the 16-bit copies.", nameof(dtype));
 
+    /// <summary>The remainder, if there is one: 0 where the parameter has been written since, and before launches of a capture likewise.</summary>
+    private Tensor? CurrentRemainder()
+    {
+        CaptureTrace.Recording?.OnBeforeLaunch(this, _ => Refresh());
+        if (CaptureTrace.Recording is null)
+        {
+            Refresh();
+        }
+
+        return _remainder;
+
+        void Refresh()
+        {
+            if (_remainder is not null && _remainderOfVersion != Version)
+            {
+                _remainder.Fill(0);
+                _remainderOfVersion = Version;
+            }
+        }
+    }
+
     private void CountStep(LowPrecision? written)
     {
         _steppedCopy = written?.OfVersion == Version ? written : null;
+        bool isRemainderCurrent = _remainderOfVersion == Version;
         CountChange();
+        _remainderOfVersion = isRemainderCurrent ? Version : _remainderOfVersion;
         _steppedCopy?.MarkWritten(Version);
     }
 

@@ -41,9 +41,7 @@ public sealed class Adam : MomentOptimizer<AdamOptions>
     /// var adam = new Adam(model, name => name.EndsWith("bias") ? decayed with { WeightDecay = 0 } : decayed);
     /// </code></example>
     public Adam(Module model, Func<string, AdamOptions?> optionsOf)
-        : this(GroupsOf(model, optionsOf))
-    {
-    }
+        : this(GroupsOf(model, optionsOf)) => Model = model;
 
     /// <summary>Creates an optimizer of several groups.</summary>
     /// <param name="groups">Parameters and their hyperparameters.</param>

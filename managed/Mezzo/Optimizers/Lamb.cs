@@ -25,9 +25,7 @@ public sealed class Lamb : MomentOptimizer<LambOptions>
     /// <param name="model">Whose parameters to optimise.</param>
     /// <param name="optionsOf">The hyperparameters of the parameter of a name; null leaves it out, so that it stays as it is.</param>
     public Lamb(Module model, Func<string, LambOptions?> optionsOf)
-        : this(GroupsOf(model, optionsOf))
-    {
-    }
+        : this(GroupsOf(model, optionsOf)) => Model = model;
 
     /// <summary>Creates an optimizer of several groups.</summary>
     /// <param name="groups">Parameters and their hyperparameters.</param>

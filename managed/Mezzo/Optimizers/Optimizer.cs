@@ -47,6 +47,9 @@ public abstract partial class Optimizer : IDisposable
     /// <summary>The parameters of all groups.</summary>
     public IReadOnlyList<Parameter> Parameters => _parameters;
 
+    /// <summary>The model whose parameters these are, where the optimizer was made of a model.</summary>
+    internal Module? Model { get; private protected init; }
+
     /// <summary>Device of the parameters.</summary>
     public Device Device => _parameters[0].Device;
 
@@ -190,6 +193,30 @@ public abstract partial class Optimizer : IDisposable
         }
 
         return restored;
+    }
+
+    /// <summary>
+    /// What the gradient of each parameter holds as it is, multiplied by the loss scale where it still is: norm, numbers of Inf, NaN
+    /// and zeros, and the exponent of the largest element. One pass over the gradients; waits for the work that computes them.
+    /// </summary>
+    /// <returns>The parameters that have a gradient, in order, with what theirs holds.</returns>
+    public IReadOnlyList<(Parameter Parameter, GradientSummary Gradient)> ReadGradients()
+    {
+        var parameters = WithGradient();
+        if (parameters.Length == 0)
+        {
+            return [];
+        }
+
+        using var norms = Tensor.AllocateOwned([parameters.Length], DType.Float64, Device);
+        using var stats = Tensor.AllocateOwned([parameters.Length, GradientFigures.OfEach], DType.Int64, Device);
+        Calls.Unscale(
+            _unreadFoundInf.Handle,
+            Array.ConvertAll(parameters, parameter => parameter.Grad!.Handle),
+            default,
+            new MezzoUnscaleDesc { CheckOnly = 1, GradNorms = norms.Handle, GradStats = stats.Handle });
+        var (norm, stat) = (norms.ToArray<double>(), stats.ToArray<long>());
+        return [.. parameters.Select((parameter, i) => (parameter, GradientFigures.Describe(parameter, norm[i], stat.AsSpan(i * GradientFigures.OfEach))))];
     }
 
     /// <summary>Measures and reads the norm of all gradients as they are.</summary>

@@ -27,9 +27,7 @@ public sealed class Sgd : Optimizer<SgdOptions>
     /// <param name="model">Whose parameters to optimise.</param>
     /// <param name="optionsOf">The hyperparameters of the parameter of a name; null leaves it out, so that it stays as it is.</param>
     public Sgd(Module model, Func<string, SgdOptions?> optionsOf)
-        : this(GroupsOf(model, optionsOf))
-    {
-    }
+        : this(GroupsOf(model, optionsOf)) => Model = model;
 
     /// <summary>Creates an optimizer of several groups.</summary>
     /// <param name="groups">Parameters and their hyperparameters.</param>

@@ -60,6 +60,16 @@ public sealed partial class TrainingState
     /// <summary>Whether a folder holds a saved state, or is one. Does not check it.</summary>
     public static bool Exists(string path) => Candidates(Disk.Physical, path).Count > 0;
 
+    /// <summary>Refuses weights without names of their own, and parameters that are none of them.</summary>
+    internal void Check(IEnumerable<Parameter> parameters)
+    {
+        var part = new SavedPart("optimizer", Names(_weights()));
+        foreach (var parameter in parameters)
+        {
+            part.NameOf(parameter);
+        }
+    }
+
     /// <summary>Saves the state. Waits for the work under way.</summary>
     /// <param name="folder">Folder of saved states; made if it is not there. One run at a time may save in it.</param>
     /// <param name="step">Number of steps done.</param>
@@ -148,7 +158,7 @@ public sealed partial class TrainingState
                 SavedFolder.Verify(_disk, state, Files);
                 return state;
             }
-            catch (Exception exception) when (exception is SavedFileException or IOException or UnauthorizedAccessException)
+            catch (Exception exception) when (exception is SavedFileException or FileNotFoundException or DirectoryNotFoundException)
             {
                 first ??= exception as SavedFileException ?? new SavedFileException(state, exception.Message, exception);
                 LogDamaged(_logger, exception.Message);

@@ -126,6 +126,7 @@ public partial class Tensor : IDisposable
             throw new ArgumentException($"The tensor {Description} has {ElementCount} elements, got {values.Length} values.", nameof(values));
         }
 
+        ExpectWritable();
         Calls.TensorWrite(Handle, values);
         MarkChanged();
         GC.KeepAlive(this);
@@ -140,6 +141,7 @@ public partial class Tensor : IDisposable
             throw new ArgumentException($"The source is {source.Description}, expected {Description}.", nameof(source));
         }
 
+        ExpectWritable();
         Calls.TensorCopy(Handle, source.Handle);
         CaptureTrace.Current?.Mix(this);
         CaptureTrace.Current?.Mix(source);
@@ -151,12 +153,19 @@ public partial class Tensor : IDisposable
     /// <summary>Sets every element to a value.</summary>
     public void Fill(double value)
     {
+        ExpectWritable();
         Calls.Fill(Handle, value);
         CaptureTrace.Current?.Mix(this);
         CaptureTrace.Current?.Mix(value);
         MarkChanged();
         GC.KeepAlive(this);
     }
+
+    /// <summary>Dtype that the tensor's gradient is summed up in.</summary>
+    internal virtual DType GradientDType => DType;
+
+    /// <summary>Whether the elements are a parameter's 16-bit copy, or a view of one, so that nobody but its owner may write them.</summary>
+    internal bool IsParameterCopy { get; set; }
 
     /// <summary>Dtype that the elements are saved in.</summary>
     internal virtual DType SavedDType => DType;
@@ -241,13 +250,22 @@ public partial class Tensor : IDisposable
     {
         CaptureTrace.Current?.Mix(this);
         CaptureTrace.Current?.Mix(offset);
-        var view = new Tensor(Calls.TensorView(Handle, offset, shape), shape.ToArray(), DType, Device, _version);
+        var view = new Tensor(Calls.TensorView(Handle, offset, shape), shape.ToArray(), DType, Device, _version) { IsParameterCopy = IsParameterCopy };
         GC.KeepAlive(this);
         return view;
     }
 
     /// <summary>Frees tensors that only this one refers to. Not called by the finalizer, as they have their own.</summary>
     private protected virtual void FreeAttached() => ClearGrad();
+
+    private void ExpectWritable()
+    {
+        if (IsParameterCopy)
+        {
+            throw new InvalidOperationException(
+                $"The tensor {Description} is a parameter's 16-bit copy, or a part of it, which the next step overwrites: write to the parameter itself.");
+        }
+    }
 
     private void ExpectElementType<T>()
         where T : unmanaged

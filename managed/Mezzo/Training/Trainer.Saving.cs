@@ -4,7 +4,8 @@ namespace Mezzo;
 public sealed partial class Trainer
 {
     private readonly Func<IReadOnlyDictionary<string, Tensor>> _weights;
-    private long _savedAt = -1;
+    private readonly HashSet<string> _ownFolders = []; // that hold states of this run
+    private long _savedAt = -1; // number of steps, in the options' folder
 
     /// <summary>Number of steps done, those skipped and those of the run that was resumed included: the number of the next step.</summary>
     public long StepsDone => _runner.Next;
@@ -20,8 +21,20 @@ public sealed partial class Trainer
     public string Save(string folder)
     {
         _runner.ReadPending();
+        string full = Path.GetFullPath(folder);
+        if (!_ownFolders.Contains(full) && TrainingState.Exists(full))
+        {
+            throw new InvalidOperationException(
+                $"{folder} holds saved states of another run, which this one would delete, expected another folder, or Resume from it before the first save.");
+        }
+
         string state = State().Save(folder, StepsDone, _options.SavesKept);
-        _savedAt = StepsDone;
+        _ownFolders.Add(full);
+        if (_options.SaveFolder is { } own && Path.GetFullPath(own) == full)
+        {
+            _savedAt = StepsDone;
+        }
+
         return state;
     }
 
@@ -49,6 +62,11 @@ public sealed partial class Trainer
         long step = State().Resume(path);
         _training.Recover();
         _runner.GoOnAt(step);
+        _savedAt = -1;
+        string full = Path.GetFullPath(path);
+        _ownFolders.Add(full);
+        _ownFolders.Add(Path.GetDirectoryName(full) ?? full); // of one saved state
+
     }
 
     private static Func<IReadOnlyDictionary<string, Tensor>> WeightsOf(Module? model, Optimizer optimizer)
@@ -80,7 +98,7 @@ public sealed partial class Trainer
         _weights,
         [
             .. _options.SavedParts,
-            ("trainer", new Settings(_options.Precision)),
+            ("trainer", new Settings(_options.Precision, _weights)),
             ("optimizer", _training.Optimizer),
             ("scaler", Scaler),
             ("random", RandomSource.Default),
@@ -97,13 +115,23 @@ public sealed partial class Trainer
     }
 
     /// <summary>What a resumed run must have like the one that was saved.</summary>
-    private sealed class Settings(Precision precision) : IResumable
+    private sealed class Settings(Precision precision, Func<IReadOnlyDictionary<string, Tensor>> weights) : IResumable
     {
-        public void Save(SavedPart part) => part.Write("precision", precision.ToString());
+        /// <summary>How many parameters are kept in which form: "f32 seen as f16 x 8".</summary>
+        private string Forms => string.Join(
+            ", ",
+            weights().Values.OfType<Parameter>().CountBy(parameter => parameter.Form).OrderBy(count => count.Key, StringComparer.Ordinal).Select(count => $"{count.Key} x {count.Value}"));
+
+        public void Save(SavedPart part)
+        {
+            part.Write("precision", precision.ToString());
+            part.Write("parameters", Forms);
+        }
 
         public Action Load(SavedPart part)
         {
             part.Expect("precision", precision.ToString());
+            part.Expect("parameters", Forms);
             return () => { };
         }
     }

@@ -51,7 +51,11 @@ public sealed partial class Trainer : IDisposable
             ?? (_options.Precision == Precision.Float16 ? new GradScaler(device: optimizer.Device) : new GradScaler(ScalerPolicy.Static(1), optimizer.Device));
         _training = new TrainingStep(optimizer, Scaler, _options.Precision);
         _runner = new StepRunner(_training, _options.Capture, _options.RetriesOnOverflow, _options.Logger);
-        _weights = WeightsOf(_options.Model, optimizer);
+        _weights = WeightsOf(_options.Model ?? optimizer.Model, optimizer);
+        if (_options.SaveFolder is not null)
+        {
+            State().Check(optimizer.Parameters); // rather now than at the first save
+        }
     }
 
     /// <summary>The loss scaler in use.</summary>

@@ -67,14 +67,14 @@ public sealed class TrainerOptions
     public int SavesKept { get; init; } = 2;
 
     /// <summary>
-    /// What the weights of a saved state are taken from, and named by. Null stands for the optimizer's parameters, under the names
-    /// that they have when the trainer is made.
+    /// What the weights of a saved state are taken from, and named by. Null stands for the model that the optimizer was made of, or,
+    /// where it was made of parameters, for these alone, without buffers, under the names that they have when the trainer is made.
     /// </summary>
     public Module? Model { get; init; }
 
     /// <summary>
     /// What is saved besides the weights, the optimizer, the scaler and <see cref="RandomSource.Default"/>, such as a
-    /// <see cref="BatchOrder"/>; under names without a dot.
+    /// <see cref="BatchOrder"/>; under names without a dot, other than trainer, optimizer, scaler, random and draws.
     /// </summary>
     public IReadOnlyList<(string Name, IResumable Part)> SavedParts { get; init; } = [];
 }

@@ -55,8 +55,9 @@ struct FromProbabilities {
         const Real yes = log_p < kLowestLog ? kLowestLog : log_p;
         const Real no = log_other < kLowestLog ? kLowestLog : log_other;
         const Real against = Real(1) - target;
-        const Real variance = (Real(1) - p) * p;
-        return {-std::fma(against, no, target * yes), (p - target) / (variance < kLeast ? kLeast : variance)};
+        const Real variance = (Real(1) - p) * p; // below 0 where p is no probability, whose logarithms are NaN
+        const Real divisor = variance < kLeast ? (variance < 0 ? variance * log_p * log_other : kLeast) : variance;
+        return {-std::fma(against, no, target * yes), (p - target) / divisor};
     }
 };
 

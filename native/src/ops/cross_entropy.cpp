@@ -71,7 +71,7 @@ void forward(Device &device, const CrossEntropyForward &a) {
             const A logit = row.is_valid ? widen(x[row.target]) - maximum : A{};
             losses[r] = cross_entropy_of_row(to, row, logit, terms);
             weights[r] = row.counts ? static_cast<double>(row.weight) : 0;
-            if (maxima != nullptr) maxima[r] = maximum;
+            if (maxima != nullptr) maxima[r] = maximum + A{0}; // 0 for -0, whichever the row has first
             if (sums != nullptr) sums[r] = static_cast<A>(terms.exponential);
             if (r == 0 && totals != nullptr) totals[1] = terms.weight;
         }
@@ -121,6 +121,7 @@ void forward_on_cpu(Device &device, const CrossEntropyForward &a) {
     visit_floating_dtype(a.logits.dtype, [&](auto tag) { forward<typename decltype(tag)::type>(device, a); });
 }
 void backward_on_cpu(Device &, const CrossEntropyBackward &a) {
+    expect_classes(a.to);
     visit_floating_dtype(a.logits.dtype, [&](auto tag) { backward<typename decltype(tag)::type>(a); });
 }
 

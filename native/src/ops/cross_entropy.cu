@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(kRowThreads, kRowBlocks<T>)
         const A logit = row.is_valid ? widen(logits[row.target]) - maximum : A{};
         losses[r] = cross_entropy_of_row(to, row, logit, sums);
         weights[r] = row.counts ? static_cast<double>(row.weight) : 0;
-        if (a.maxima != nullptr) a.maxima[r] = maximum;
+        if (a.maxima != nullptr) a.maxima[r] = maximum + A{0}; // as on the CPU
         if (a.sums != nullptr) a.sums[r] = static_cast<A>(sums.exponential);
         if (r == 0 && a.totals != nullptr) a.totals[1] = sums.weight;
     });

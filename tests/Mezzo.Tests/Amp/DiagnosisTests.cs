@@ -40,6 +40,18 @@ internal sealed class DiagnosisTests : TensorFixture
     }
 
     [Test]
+    public void ReadGradients_TellsOfEachParameter()
+    {
+        Assert.That(_sgd.ReadGradients(), Is.Empty);
+        OptimizerSteps.Backward(_first, [3, 4]);
+        OptimizerSteps.Backward(_second, [double.NaN, 0, double.PositiveInfinity]);
+        var gradients = _sgd.ReadGradients();
+        Assert.That(gradients.Select(gradient => gradient.Parameter), Is.EqualTo(new[] { _first, _second }));
+        Assert.That(gradients[0].Gradient, Is.EqualTo(new GradientSummary(5, 0, 0, 0, LargestExponent: 2, null)));
+        Assert.That(gradients[1].Gradient with { Norm = null }, Is.EqualTo(new GradientSummary(null, Infs: 1, NaNs: 1, Zeros: 1, null, "pair.second")));
+    }
+
+    [Test]
     public void Step_ThatIsClean_SaysNothing_UnlessGradientsAreMeasured()
     {
         var scaler = new GradScaler(initScale: 4);

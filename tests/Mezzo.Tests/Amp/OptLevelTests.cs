@@ -111,6 +111,81 @@ internal sealed class OptLevelTests : TensorFixture
     }
 
     [Test]
+    public void Remainders_AreForgotten_WhereTheParameterIsWritten([Values] CaptureMode capture)
+    {
+        var layer = new Linear(1, 2, bias: false);
+        layer.Weight.Write<float>([1.001f, -3.9999f]);
+        using var amp = Mezzo.Amp.Initialize(layer, OptLevelOptions.O2 with { HalfType = DType.BFloat16, MasterWeights = MasterWeights.Remainder });
+        using var sgd = new Sgd(amp.Parameters(), new SgdOptions { LearningRate = Math.Pow(2, -14) });
+        using var trainer = new Trainer(sgd, new TrainerOptions { Scaler = amp.Scaler, Capture = capture });
+        var one = Tensor.Full([1, 1], 1);
+        Func<Tensor> loss = () => amp.Forward(one).Sum();
+        trainer.Run(loss, 3);
+        foreach (float value in new[] { 0f, 1f, -2f })
+        {
+            layer.Weight.Fill(value);
+            Assert.That(layer.Weight.ReadFullPrecision(), Is.All.EqualTo(value));
+            layer.Weight.Fill(value);
+            trainer.Run(loss, 2);
+            float expected = value - MathF.Pow(2, -14) - MathF.Pow(2, -14);
+            Assert.That(layer.Weight.ReadFullPrecision(), Is.All.EqualTo(expected), $"from {value}");
+        }
+
+        using var copy = Mezzo.Amp.Initialize(new Linear(1, 2, bias: false), amp.Options);
+        copy.Model.CopyParametersFrom(layer);
+        Assert.That(copy.Parameters().Single().ReadFullPrecision(), Is.EqualTo(layer.Weight.ReadFullPrecision()));
+    }
+
+    [Test]
+    public void Remainders_SumGradientsInF32()
+    {
+        using var amp = Mezzo.Amp.Initialize(
+            new Linear(1, 1, bias: false), OptLevelOptions.O2 with { HalfType = DType.BFloat16, MasterWeights = MasterWeights.Remainder });
+        for (int i = 0; i < 300; i++)
+        {
+            amp.Forward(Tensor.Full([1, 1], 1)).Sum().Backward(); // bf16 stops at 256
+        }
+
+        Assert.That(Values(amp.Parameters().Single().Grad!), Is.EqualTo([300.0]));
+    }
+
+    [Test]
+    public void CopiesOfParameters_AreNotWritten()
+    {
+        var net = new Linear(3, 2);
+        using var amp = Mezzo.Amp.Initialize(net, OptLevel.O2);
+        using var noGrad = NoGrad.Enter();
+        Assert.That(() => net.Weight.Slice(0, 1).Fill(0), Throws.InvalidOperationException.With.Message.Contains("write to the parameter itself"));
+        net.Weight.Fill(2);
+        Assert.That(Values(net.Weight.Slice(0, 1)), Is.All.EqualTo(2.0));
+    }
+
+    [Test]
+    public void Captures_EndWhereTheModelIsCast([Values] OptLevel level)
+    {
+        var net = Net();
+        var (x, y) = (Tensor.Uniform([8, 3], -1, 1), Tensor.Uniform([8, 2], 0, 1));
+        Module<Tensor, Tensor> model = net;
+        using var sgd = new Sgd(net.Parameters(), new SgdOptions { LearningRate = 0.1 });
+        using var trainer = new Trainer(sgd, new TrainerOptions { Capture = CaptureMode.On });
+        Func<Tensor> loss = () => Losses.Mse(model.Forward(x), y);
+        trainer.Run(loss, 5);
+        model = Mezzo.Amp.Initialize(net, level);
+        double[] before = Values(net.Parameters().First());
+        trainer.Run(loss, 3);
+        Assert.That(Values(net.Parameters().First()), Is.Not.EqualTo(before), "the parameters, and not what they were kept in");
+    }
+
+    [Test]
+    public void Scales_OfF16Gradients_AreNotDividedInF16()
+    {
+        using var amp = Mezzo.Amp.Initialize(Net(), OptLevelOptions.O3 with { LossScale = ScalerPolicy.Torch });
+        using var sgd = new Sgd(amp.Parameters(), new SgdOptions { LearningRate = 0.1 });
+        var gradients = amp.Scaler.Backward(amp.Forward(Tensor.Uniform([4, 3])).Sum(), sgd);
+        Assert.That(() => gradients.Unscale(), Throws.InvalidOperationException.With.Message.StartsWith("Attempting to unscale FP16 gradients."[..^1]));
+    }
+
+    [Test]
     public void SplitFloats_JoinToTheSameBits()
     {
         float[] values =

@@ -147,8 +147,12 @@ TEST(BinaryCrossEntropy, OfProbabilitiesAtTheEnds_IsPyTorchs) {
     EXPECT_EQ(loss.item(), 200);
     EXPECT_TRUE(is_identical(gradient.values(), {-1 / 1e-12, 1 / 1e-12, 0, 0}));
     input.write({-0.25, 0.5, 0.5, 0.5});
-    ASSERT_OK(mezzo_binary_cross_entropy_forward(loss, {}, input, target, {}, {}, {}, &kSum));
+    ASSERT_OK(mezzo_binary_cross_entropy_forward(loss, gradient, input, target, {}, {}, {}, &kSum));
     EXPECT_TRUE(std::isnan(loss.item()));
+    EXPECT_TRUE(std::isnan(gradient.values()[0]));
+    input.write({1.5, 0.5, 0.5, 0.5});
+    ASSERT_OK(mezzo_binary_cross_entropy_forward({}, gradient, input, target, {}, {}, {}, &kSum));
+    EXPECT_TRUE(std::isnan(gradient.values()[0]));
 }
 
 TEST(BinaryCrossEntropy, ScalesBeforeItRoundsToAHalf) {

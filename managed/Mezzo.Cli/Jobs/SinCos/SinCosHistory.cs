@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Diagnostics;
+using System.Globalization;
 
 namespace Mezzo.Cli.Jobs.SinCos;
 
@@ -41,11 +42,18 @@ internal sealed class SinCosHistory(Device device) : IResumable, IProgress<StepR
         {
             part.Write("losses", Column(step => step.Loss));
             part.Write("scales", Column(step => step.Scale));
-            part.Write("grad_norms", Column(step => step.Gradients?.Norm ?? 0));
-            part.Write("has_grad_norms", Column(step => step.Gradients?.Norm is null ? 0 : 1));
+            part.Write("grad_norms", Column(step => step.Gradients?.Norm ?? double.NaN));
+            part.Write("grad_infs", Column(step => step.Gradients?.Infs ?? 0));
+            part.Write("grad_nans", Column(step => step.Gradients?.NaNs ?? 0));
+            part.Write("grad_zeros", Column(step => step.Gradients?.Zeros ?? 0));
+            part.Write("grad_exponents", Column(step => step.Gradients?.LargestExponent ?? double.NaN));
+            part.Write("retries", Column(step => step.Retries));
             part.Write("outcomes", Column(step => (double)step.Outcome));
             part.Write("reasons", Column(step => (double)step.Reason));
         }
+
+        // Names hold neither of the two: they are paths of modules.
+        part.Write("first_in", string.Join(' ', _steps.Where(step => step.Gradients?.FirstNonFinite is not null).Select(step => $"{step.Step}:{step.Gradients!.Value.FirstNonFinite}")));
     }
 
     public Action Load(SavedPart part)
@@ -59,7 +67,9 @@ internal sealed class SinCosHistory(Device device) : IResumable, IProgress<StepR
         }
 
         double[] Read(string key) => count == 0 ? [] : part.ReadTensor(key, DType.Float64, [count]).ToArray<double>();
-        var (losses, scales, norms, hasNorms, outcomes, reasons) = (Read("losses"), Read("scales"), Read("grad_norms"), Read("has_grad_norms"), Read("outcomes"), Read("reasons"));
+        var (losses, scales, outcomes, reasons, retries) = (Read("losses"), Read("scales"), Read("outcomes"), Read("reasons"), Read("retries"));
+        var (norms, infs, nans, zeros, exponents) = (Read("grad_norms"), Read("grad_infs"), Read("grad_nans"), Read("grad_zeros"), Read("grad_exponents"));
+        var first = part.ReadString("first_in").Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(entry => entry.Split(':', 2)).ToLookup(entry => entry[0], entry => entry[^1]);
         if (!outcomes.All(value => Enum.IsDefined((StepOutcome)value)) || !reasons.All(value => Enum.IsDefined((SkipReason)value)))
         {
             throw part.Refuse("outcomes", "or reasons hold a number that stands for none");
@@ -67,7 +77,14 @@ internal sealed class SinCosHistory(Device device) : IResumable, IProgress<StepR
 
         var steps = losses.Select((loss, i) => new StepResult(i, (StepOutcome)outcomes[i], (SkipReason)reasons[i], scales[i], loss)
         {
-            Gradients = hasNorms[i] == 0 ? null : new GradientSummary(norms[i], 0, 0, 0, null, null),
+            Retries = (int)retries[i],
+            Gradients = new GradientSummary(
+                norms[i],
+                (long)infs[i],
+                (long)nans[i],
+                (long)zeros[i],
+                double.IsNaN(exponents[i]) ? null : (int)exponents[i],
+                first[i.ToString(CultureInfo.InvariantCulture)].FirstOrDefault()),
         }).ToArray();
         return () =>
         {
