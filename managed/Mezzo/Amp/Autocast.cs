@@ -73,7 +73,7 @@ public sealed class Autocast : IDisposable
     /// The result's dtype of an op of the policy <see cref="CastPolicy.Float32"/> that reads a 16-bit input as it is: f32,
     /// as if autocast had cast the input. Without autocast it is the input's.
     /// </summary>
-    internal static DType Float32ResultOf(Tensor input) => Active.Value is not null && input.DType.IsHalf() ? DType.Float32 : input.DType;
+    internal static DType Float32ResultOf(Tensor input) => Active.Value is null ? input.DType : input.DType.Arithmetic();
 
     private static DType? Target(CastPolicy policy, DType active, ReadOnlySpan<Tensor?> inputs) => policy switch
     {

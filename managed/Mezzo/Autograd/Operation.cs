@@ -168,6 +168,16 @@ internal abstract class Operation
         return new SavedTensor(tensor, Name);
     }
 
+    /// <summary>Keeps an input that may be absent.</summary>
+    protected SavedTensor? SaveOptional(int index) => OptionalInput(index) is { } tensor ? Save(tensor) : null;
+
+    /// <summary>Keeps a tensor that the op made for its backward pass alone, to which the program has no reference.</summary>
+    protected SavedTensor SaveOwn(Tensor tensor)
+    {
+        tensor.IsTransient = true;
+        return Save(tensor);
+    }
+
     /// <summary>Whether the gradient given to <see cref="Backward"/> is masked already, and its sum over rows taken.</summary>
     protected bool GradientIsMasked { get; private set; }
 

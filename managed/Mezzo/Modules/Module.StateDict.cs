@@ -10,8 +10,11 @@ public abstract partial class Module
     /// own, no copies of them, but for parameters of 16 bits (<see cref="Amp"/>), which come as f32.
     /// </summary>
     /// <example><code>SafeTensors.Save("net.safetensors", model.StateDict());</code></example>
-    public IReadOnlyDictionary<string, Tensor> StateDict() =>
-        new OrderedDictionary<string, Tensor>(State().Select(pair => KeyValuePair.Create(pair.Key, pair.Value.AsSaved())));
+    public IReadOnlyDictionary<string, Tensor> StateDict() => AsSaved(State());
+
+    /// <summary>Tensors as they are saved.</summary>
+    internal static IReadOnlyDictionary<string, Tensor> AsSaved(IReadOnlyDictionary<string, Tensor> state) =>
+        new OrderedDictionary<string, Tensor>(state.Select(pair => KeyValuePair.Create(pair.Key, pair.Value.AsSaved())));
 
     /// <summary>The tensors themselves.</summary>
     internal IReadOnlyDictionary<string, Tensor> State() =>

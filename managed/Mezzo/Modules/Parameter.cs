@@ -9,11 +9,10 @@ namespace Mezzo;
 /// </summary>
 public sealed class Parameter : Tensor
 {
-    private readonly Dictionary<DType, LowPrecision> _copies = [];
-    private Tensor? _remainder; // of a bf16 parameter: the lower halves of f32 numbers
-    private int _remainderOfVersion; // which is not the parameter's where somebody has written the upper halves alone
-    private LowPrecision? _latest;
-    private LowPrecision? _steppedCopy; // that the latest step wrote
+    private readonly Dictionary<DType, Companion> _copies = [];
+    private Companion? _remainder; // of a bf16 parameter: the lower halves of f32 numbers
+    private Companion? _latest;
+    private Companion? _stepped; // what the latest step wrote beside the elements
     private string? _name;
 
     /// <summary>
@@ -67,7 +66,7 @@ public sealed class Parameter : Tensor
         ReplaceElements(cast, dtype);
         if (masters == MasterWeights.Remainder)
         {
-            _remainder = AllocateOwned([2 * ElementCount], DType.UInt8, Device);
+            _remainder = new Companion(AllocateOwned([2 * ElementCount], DType.UInt8, Device));
             WriteFullPrecision(values);
         }
     }
@@ -89,8 +88,8 @@ public sealed class Parameter : Tensor
         {
             var (upper, lower) = SplitFloat.Split(values);
             Write<BFloat16>(upper);
-            _remainder.Write<byte>(lower);
-            _remainderOfVersion = Version;
+            _remainder.Tensor.Write<byte>(lower);
+            _remainder.MarkCurrent(Version);
         }
         else if (DType == DType.Float16)
         {
@@ -115,7 +114,7 @@ public sealed class Parameter : Tensor
         : DType.ShortName();
 
     /// <inheritdoc/>
-    internal override DType SavedDType => DType.IsHalf() ? DType.Float32 : DType;
+    internal override DType SavedDType => DType.Arithmetic();
 
     /// <inheritdoc/>
     internal override Tensor AsSaved() => DType.IsHalf() ? Create(ReadFullPrecision(), Shape, Device.Cpu) : this;
@@ -156,7 +155,7 @@ public sealed class Parameter : Tensor
         CaptureTrace.Current?.Use(this, dtype);
         if (!_copies.TryGetValue(dtype, out _latest))
         {
-            _latest = new LowPrecision(AllocateOwned(Shape, dtype, Device));
+            _latest = new Companion(AllocateOwned(Shape, dtype, Device));
             _latest.Tensor.GradientOwner = this;
             _latest.Tensor.IsParameterCopy = true;
             _copies.Add(dtype, _latest);
@@ -181,7 +180,7 @@ public sealed class Parameter : Tensor
     /// <summary>Notes that an optimizer wrote the elements and the copy, or, when it skipped the step, neither.</summary>
     internal void MarkStepped()
     {
-        var written = _remainder is null ? _latest : null;
+        var written = _remainder ?? _latest;
         CountStep(written);
         CaptureTrace.Current?.OnLaunch(() => CountStep(written));
     }
@@ -189,13 +188,11 @@ public sealed class Parameter : Tensor
     /// <summary>Takes back what the latest <see cref="MarkStepped"/> noted, once it is known that the optimizer wrote nothing.</summary>
     internal void UnmarkStepped()
     {
-        bool isRemainderCurrent = _remainderOfVersion == Version;
         UncountChange();
-        _remainderOfVersion = isRemainderCurrent ? Version : _remainderOfVersion;
-        if (_steppedCopy is { } copy)
+        if (_stepped is { } companion)
         {
-            copy.Tensor.UncountChange();
-            copy.MarkCurrent(Version);
+            companion.Tensor.UncountChange();
+            companion.MarkCurrent(Version);
         }
     }
 
@@ -209,9 +206,8 @@ public sealed class Parameter : Tensor
         }
 
         _copies.Clear();
-        _latest = _steppedCopy = null;
-        _remainder?.Dispose();
-        _remainder = null;
+        _remainder?.Tensor.Dispose();
+        _latest = _stepped = _remainder = null;
     }
 
     private static MezzoTensor Create(ReadOnlySpan<long> shape, DType dtype, Device device) =>
@@ -222,35 +218,41 @@ public sealed class Parameter : Tensor
     /// <summary>The remainder, if there is one: 0 where the parameter has been written since, and before launches of a capture likewise.</summary>
     private Tensor? CurrentRemainder()
     {
-        CaptureTrace.Recording?.OnBeforeLaunch(this, _ => Refresh());
-        if (CaptureTrace.Recording is null)
+        if (_remainder is not { } remainder)
+        {
+            return null;
+        }
+
+        if (CaptureTrace.Recording is { } recording)
+        {
+            recording.OnBeforeLaunch(this, _ => Refresh());
+        }
+        else
         {
             Refresh();
         }
 
-        return _remainder;
+        return remainder.Tensor;
 
         void Refresh()
         {
-            if (_remainder is not null && _remainderOfVersion != Version)
+            if (remainder.OfVersion != Version)
             {
-                _remainder.Fill(0);
-                _remainderOfVersion = Version;
+                remainder.Tensor.Fill(0);
+                remainder.MarkCurrent(Version);
             }
         }
     }
 
-    private void CountStep(LowPrecision? written)
+    private void CountStep(Companion? written)
     {
-        _steppedCopy = written?.OfVersion == Version ? written : null;
-        bool isRemainderCurrent = _remainderOfVersion == Version;
+        _stepped = written?.OfVersion == Version ? written : null;
         CountChange();
-        _remainderOfVersion = isRemainderCurrent ? Version : _remainderOfVersion;
-        _steppedCopy?.MarkWritten(Version);
+        _stepped?.MarkWritten(Version);
     }
 
-    /// <summary>A copy, and the version of the parameter that it is a copy of.</summary>
-    private sealed class LowPrecision(Tensor tensor)
+    /// <summary>What belongs to the elements, a copy or the remainder, and the version of the parameter that it belongs to.</summary>
+    private sealed class Companion(Tensor tensor)
     {
         public Tensor Tensor { get; } = tensor;
 

@@ -7,10 +7,11 @@ namespace Mezzo;
 /// <summary>An elementwise activation, whose gradient takes one tensor of the forward pass: the input or the output.</summary>
 internal abstract class ActivationOperation : Operation
 {
-    private SavedTensor _saved;
-
     /// <summary>Whether the gradient takes the output; else the input.</summary>
     protected abstract bool SavesOutput { get; }
+
+    /// <summary>That tensor.</summary>
+    protected SavedTensor Saved { get; private set; }
 
     protected abstract void RunForward(MezzoTensor output, MezzoTensor input);
 
@@ -21,14 +22,14 @@ internal abstract class ActivationOperation : Operation
         var input = Input(0);
         var output = Tensor.Allocate(input.Shape, input.DType, input.Device);
         RunForward(output.Handle, input.Handle);
-        _saved = Save(SavesOutput ? output : input);
+        Saved = Save(SavesOutput ? output : input);
         return output;
     }
 
     protected override void Backward(Tensor gradOutput)
     {
-        var gradInput = Tensor.AllocateOwned(gradOutput.Shape, gradOutput.DType, gradOutput.Device);
-        RunBackward(gradInput.Handle, gradOutput.Handle, _saved.Value.Handle);
+        var gradInput = MakeGradient(0)!;
+        RunBackward(gradInput.Handle, gradOutput.Handle, Saved.Value.Handle);
         AddGradient(0, gradInput);
     }
 }

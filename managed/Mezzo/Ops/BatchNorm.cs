@@ -43,19 +43,9 @@ public partial class Tensor
 internal readonly record struct RunningStatistics(Tensor? Mean, Tensor? Variance, Tensor? Batches);
 
 /// <summary>Batch normalisation. Keeps input and weight, and mean and reciprocal deviation of each channel.</summary>
-internal sealed class BatchNormOperation(RunningStatistics running, bool training, double? momentum, double eps) : Operation
+internal sealed class BatchNormOperation(RunningStatistics running, bool training, double? momentum, double eps) : NormOperation
 {
-    private const int InputIndex = 0;
-    private const int WeightIndex = 1;
-    private const int BiasIndex = 2;
-    private SavedTensor _input;
-    private SavedTensor? _weight;
-    private SavedTensor _mean;
-    private SavedTensor _rstd;
-
     public override string Name => "batch_norm";
-
-    internal override bool TakesMaster(int index) => index != InputIndex;
 
     internal override void Describe(CaptureTrace trace)
     {
@@ -76,7 +66,7 @@ internal sealed class BatchNormOperation(RunningStatistics running, bool trainin
         }
 
         var output = Tensor.Allocate(input.Shape, input.DType, input.Device);
-        var (mean, rstd) = (AllocateStatistic(input), AllocateStatistic(input));
+        var (mean, rstd) = (AllocateForChannels(input), AllocateForChannels(input));
         Calls.BatchNormForward(
             output.Handle,
             mean.Handle,
@@ -95,37 +85,16 @@ internal sealed class BatchNormOperation(RunningStatistics running, bool trainin
             running.Batches?.MarkChanged();
         }
 
-        _input = Save(input);
-        _weight = weight is null ? null : Save(weight);
-        (_mean, _rstd) = (Save(mean), Save(rstd));
+        SaveForBackward(mean, rstd);
         return output;
     }
 
-    protected override void Backward(Tensor gradOutput)
-    {
-        var (gradInput, gradWeight, gradBias) = (MakeGradient(InputIndex), MakeGradient(WeightIndex), MakeGradient(BiasIndex));
-        Calls.BatchNormBackward(
-            gradInput?.Handle ?? default,
-            gradWeight?.Handle ?? default,
-            gradBias?.Handle ?? default,
-            gradOutput.Handle,
-            _input.Value.Handle,
-            _mean.Value.Handle,
-            _rstd.Value.Handle,
-            _weight?.Value.Handle ?? default,
-            Desc());
-        AddMadeGradient(InputIndex, gradInput);
-        AddMadeGradient(WeightIndex, gradWeight);
-        AddMadeGradient(BiasIndex, gradBias);
-    }
+    protected override void RunBackward(NormBackward tensors) => Calls.BatchNormBackward(
+        tensors.GradInput, tensors.GradWeight, tensors.GradBias, tensors.GradOutput, tensors.Input, tensors.Mean, tensors.Rstd, tensors.Weight, Desc());
 
-    private static Tensor AllocateStatistic(Tensor input)
-    {
-        long channels = input.Rank >= 2 ? input.Shape[1] : 1;
-        var statistic = Tensor.Allocate([channels], input.DType.IsHalf() ? DType.Float32 : input.DType, input.Device);
-        statistic.IsTransient = true;
-        return statistic;
-    }
+    /// <summary>A number for each channel.</summary>
+    private static Tensor AllocateForChannels(Tensor input) =>
+        Tensor.Allocate([input.Rank >= 2 ? input.Shape[1] : 1], input.DType.Arithmetic(), input.Device);
 
     private MezzoBatchNormDesc Desc() => new()
     {

@@ -73,7 +73,7 @@ internal sealed class BinaryCrossEntropyOperation(MezzoReduction reduction, bool
             }
         }
 
-        var loss = Tensor.Allocate([], input.DType.IsHalf() ? DType.Float32 : input.DType, input.Device);
+        var loss = Tensor.Allocate([], input.DType.Arithmetic(), input.Device);
         Calls.BinaryCrossEntropyForward(
             loss.Handle, default, input.Handle, target.Handle, HandleOf(OptionalInput(2)), HandleOf(OptionalInput(3)), default, Desc());
         _input = Save(input);
@@ -85,16 +85,13 @@ internal sealed class BinaryCrossEntropyOperation(MezzoReduction reduction, bool
 
     protected override void Backward(Tensor gradOutput)
     {
-        var input = _input.Value;
-        var gradInput = Tensor.AllocateOwned(input.Shape, input.DType, input.Device);
+        var gradInput = MakeGradient(0)!;
         Calls.BinaryCrossEntropyForward(
-            default, gradInput.Handle, input.Handle, _target.Value.Handle, HandleOf(_weight?.Value), HandleOf(_posWeight?.Value), gradOutput.Handle, Desc());
+            default, gradInput.Handle, _input.Value.Handle, _target.Value.Handle, HandleOf(_weight?.Value), HandleOf(_posWeight?.Value), gradOutput.Handle, Desc());
         AddGradient(0, gradInput);
     }
 
     private static MezzoTensor HandleOf(Tensor? tensor) => tensor?.Handle ?? default;
-
-    private SavedTensor? SaveOptional(int index) => OptionalInput(index) is { } tensor ? Save(tensor) : null;
 
     private MezzoBinaryCrossEntropyDesc Desc() => new() { Reduction = reduction, FromLogits = fromLogits ? 1u : 0u };
 }

@@ -30,8 +30,7 @@ internal sealed class CastOperation(DType dtype) : Operation
 
     protected override void Backward(Tensor gradOutput)
     {
-        var input = Input(0);
-        var gradInput = Tensor.AllocateOwned(input.Shape, input.DType, input.Device);
+        var gradInput = MakeGradient(0)!;
         Calls.CastForward(gradInput.Handle, gradOutput.Handle);
         AddGradient(0, gradInput);
     }

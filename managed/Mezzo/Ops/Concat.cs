@@ -57,15 +57,13 @@ internal sealed class ConcatOperation(int dim) : Operation
         long start = 0;
         for (int i = 0; i < InputCount; i++)
         {
-            var input = Input(i);
-            if (NeedsGradient(i))
+            if (MakeGradient(i) is { } gradInput)
             {
-                var gradInput = Tensor.AllocateOwned(input.Shape, input.DType, input.Device);
                 Calls.ConcatBackward(gradInput.Handle, gradOutput.Handle, dim, start);
                 AddGradient(i, gradInput);
             }
 
-            start += input.Shape[dim];
+            start += Input(i).Shape[dim];
         }
     }
 }

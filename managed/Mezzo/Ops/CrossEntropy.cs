@@ -62,23 +62,16 @@ internal sealed class CrossEntropyOperation(long ignoreIndex, double labelSmooth
             throw new NotSupportedException("cross_entropy: weight requires a gradient, which is not computed; Detach() it.");
         }
 
-        var dtype = logits.DType.IsHalf() ? DType.Float32 : logits.DType;
+        var dtype = logits.DType.Arithmetic();
         var loss = Tensor.Allocate([], dtype, logits.Device);
-        var (maxima, sums) = (Allocate(target.Shape, dtype), Allocate(target.Shape, dtype));
-        var totals = Allocate([2], DType.Float64);
+        var (maxima, sums) = (Tensor.Allocate(target.Shape, dtype, logits.Device), Tensor.Allocate(target.Shape, dtype, logits.Device));
+        var totals = Tensor.Allocate([2], DType.Float64, logits.Device);
         Calls.CrossEntropyForward(
             loss.Handle, maxima.Handle, sums.Handle, totals.Handle, logits.Handle, target.Handle, weight?.Handle ?? default, Desc());
         (_logits, _target) = (Save(logits), Save(target));
-        _weight = weight is null ? null : Save(weight);
-        (_maxima, _sums, _totals) = (Save(maxima), Save(sums), Save(totals));
+        _weight = SaveOptional(WeightIndex);
+        (_maxima, _sums, _totals) = (SaveOwn(maxima), SaveOwn(sums), SaveOwn(totals));
         return loss;
-
-        Tensor Allocate(ReadOnlySpan<long> shape, DType of)
-        {
-            var statistic = Tensor.Allocate(shape, of, logits.Device);
-            statistic.IsTransient = true;
-            return statistic;
-        }
     }
 
     protected override void Backward(Tensor gradOutput)

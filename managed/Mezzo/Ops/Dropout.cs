@@ -51,7 +51,7 @@ internal sealed class DropoutOperation(double p, RandomDraw draw) : Operation
     protected override void Backward(Tensor gradOutput)
     {
         draw.CheckStep(Name);
-        var gradInput = Tensor.AllocateOwned(gradOutput.Shape, gradOutput.DType, gradOutput.Device);
+        var gradInput = MakeGradient(0)!;
         Calls.DropoutForward(gradInput.Handle, gradOutput.Handle, Desc());
         AddGradient(0, gradInput);
     }

@@ -21,20 +21,11 @@ public partial class Tensor
 }
 
 /// <summary>Layer normalisation. Keeps input and weight, and mean and reciprocal deviation of each row.</summary>
-internal sealed class LayerNormOperation(long[] normalizedShape, double eps) : NormOperation(normalizedShape)
+internal sealed class LayerNormOperation(long[] normalizedShape, double eps) : RowNormOperation(normalizedShape, eps)
 {
-    private SavedTensor _input;
-    private SavedTensor? _weight;
-    private SavedTensor _mean;
-    private SavedTensor _rstd;
-
     public override string Name => "layer_norm";
 
-    internal override void Describe(CaptureTrace trace)
-    {
-        DescribeRow(trace);
-        trace.Mix(eps);
-    }
+    internal override void Describe(CaptureTrace trace) => DescribeRow(trace);
 
     protected override Tensor Forward()
     {
@@ -42,28 +33,11 @@ internal sealed class LayerNormOperation(long[] normalizedShape, double eps) : N
         var (mean, rstd) = (AllocateForRows(input), AllocateForRows(input));
         var output = Tensor.Allocate(input.Shape, Autocast.Float32ResultOf(input), input.Device);
         Calls.LayerNormForward(
-            output.Handle, mean.Handle, rstd.Handle, input.Handle, weight?.Handle ?? default, bias?.Handle ?? default, Desc(eps));
-        _input = Save(input);
-        _weight = weight is null ? null : Save(weight);
-        (_mean, _rstd) = (SaveStatistic(mean), SaveStatistic(rstd));
+            output.Handle, mean.Handle, rstd.Handle, input.Handle, weight?.Handle ?? default, bias?.Handle ?? default, Desc());
+        SaveForBackward(mean, rstd);
         return output;
     }
 
-    protected override void Backward(Tensor gradOutput)
-    {
-        var (gradInput, gradWeight, gradBias) = (MakeGradient(InputIndex), MakeGradient(WeightIndex), MakeGradient(BiasIndex));
-        Calls.LayerNormBackward(
-            gradInput?.Handle ?? default,
-            gradWeight?.Handle ?? default,
-            gradBias?.Handle ?? default,
-            gradOutput.Handle,
-            _input.Value.Handle,
-            _mean.Value.Handle,
-            _rstd.Value.Handle,
-            _weight?.Value.Handle ?? default,
-            Desc(eps));
-        AddMadeGradient(InputIndex, gradInput);
-        AddMadeGradient(WeightIndex, gradWeight);
-        AddMadeGradient(BiasIndex, gradBias);
-    }
+    protected override void RunBackward(NormBackward tensors) => Calls.LayerNormBackward(
+        tensors.GradInput, tensors.GradWeight, tensors.GradBias, tensors.GradOutput, tensors.Input, tensors.Mean, tensors.Rstd, tensors.Weight, Desc());
 }

@@ -58,10 +58,9 @@ internal sealed class MseLossOperation(MezzoReduction reduction) : Operation
 
     protected override void Backward(Tensor gradOutput)
     {
-        var prediction = _prediction.Value;
-        var gradPrediction = Tensor.AllocateOwned(prediction.Shape, prediction.DType, prediction.Device);
+        var gradPrediction = MakeGradient(0)!;
         Calls.MseLossForward(
-            default, gradPrediction.Handle, prediction.Handle, _target.Value.Handle, gradOutput.Handle, Desc());
+            default, gradPrediction.Handle, _prediction.Value.Handle, _target.Value.Handle, gradOutput.Handle, Desc());
         AddGradient(0, gradPrediction);
     }
 

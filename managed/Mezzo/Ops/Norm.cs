@@ -5,47 +5,62 @@ using Mezzo.Native;
 namespace Mezzo;
 
 /// <summary>
-/// What the norms of rows have in common. Under autocast a 16-bit input is read as it is, with the bits of a cast to f32;
-/// the result is f32, and the input's gradient has the input's dtype.
+/// What all norms have in common: input, weight and bias, and that they keep input and weight, and mean and reciprocal deviation of
+/// what is brought to deviation 1.
 /// </summary>
-/// <param name="normalizedShape">The trailing dimensions that are a row.</param>
-internal abstract class NormOperation(long[] normalizedShape) : Operation
+internal abstract class NormOperation : Operation
 {
     protected const int InputIndex = 0;
     protected const int WeightIndex = 1;
     protected const int BiasIndex = 2;
+    private SavedTensor _input;
+    private SavedTensor? _weight;
+    private SavedTensor? _mean;
+    private SavedTensor _rstd;
 
-    public override CastPolicy CastPolicy => CastPolicy.Float32;
-
-    internal override bool CastsInput(int index) => index != InputIndex;
-
-    internal override bool TakesMaster(int index) => index != InputIndex;
+    internal sealed override bool TakesMaster(int index) => index != InputIndex;
 
     /// <summary>A weight or bias as the norms take it: f32 where it is 16 bits wide.</summary>
     public static Tensor? Widened(Tensor? vector) => vector is not null && vector.DType.IsHalf() ? vector.To(DType.Float32) : vector;
 
-    /// <summary>Keeps what the backward pass needs and the program has no reference to.</summary>
-    protected SavedTensor SaveStatistic(Tensor statistic)
+    /// <summary>Keeps what the backward pass needs; a norm without a mean has none.</summary>
+    protected void SaveForBackward(Tensor? mean, Tensor rstd)
     {
-        statistic.IsTransient = true;
-        return Save(statistic);
+        _input = Save(Input(InputIndex));
+        _weight = SaveOptional(WeightIndex);
+        _mean = mean is null ? null : SaveOwn(mean);
+        _rstd = SaveOwn(rstd);
     }
 
-    /// <summary>A number for each row.</summary>
-    protected Tensor AllocateForRows(Tensor input)
+    protected sealed override void Backward(Tensor gradOutput)
     {
-        int leading = input.Rank - normalizedShape.Length;
-        if (normalizedShape.Length == 0 || leading < 0 || !input.Shape[leading..].SequenceEqual(normalizedShape))
-        {
-            throw new ArgumentException(
-                $"{Name}: the input is {input.Description}, expected normalizedShape [{string.Join(',', normalizedShape)}] as its last dimensions.");
-        }
-
-        return Tensor.Allocate(input.Shape[..leading], input.DType.IsHalf() ? DType.Float32 : input.DType, input.Device);
+        var (gradInput, gradWeight) = (MakeGradient(InputIndex), MakeGradient(WeightIndex));
+        var gradBias = InputCount > BiasIndex ? MakeGradient(BiasIndex) : null;
+        RunBackward(new NormBackward(
+            gradInput?.Handle ?? default,
+            gradWeight?.Handle ?? default,
+            gradBias?.Handle ?? default,
+            gradOutput.Handle,
+            _input.Value.Handle,
+            _mean?.Value.Handle ?? default,
+            _rstd.Value.Handle,
+            _weight?.Value.Handle ?? default));
+        AddMadeGradient(InputIndex, gradInput);
+        AddMadeGradient(WeightIndex, gradWeight);
+        AddMadeGradient(BiasIndex, gradBias);
     }
 
-    protected MezzoNormDesc Desc(double eps) => new() { Dims = normalizedShape.Length, Eps = eps };
+    /// <summary>Writes the gradients that are wanted.</summary>
+    protected abstract void RunBackward(NormBackward tensors);
 
-    /// <summary>Notes the row for a capture.</summary>
-    protected void DescribeRow(CaptureTrace trace) => Array.ForEach(normalizedShape, dimension => trace.Mix(dimension));
+    /// <summary>The tensors of a backward pass; the null tensor for what is not wanted or not there.</summary>
+    protected readonly record struct NormBackward(
+        MezzoTensor GradInput,
+        MezzoTensor GradWeight,
+        MezzoTensor GradBias,
+        MezzoTensor GradOutput,
+        MezzoTensor Input,
+        MezzoTensor Mean,
+        MezzoTensor Rstd,
+        MezzoTensor Weight);
 }

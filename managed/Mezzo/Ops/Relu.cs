@@ -11,33 +11,28 @@ public partial class Tensor
 }
 
 /// <summary>Rectified linear unit. Keeps its output, of which the gradient needs only the sign.</summary>
-internal sealed class ReluOperation : Operation
+internal sealed class ReluOperation : ActivationOperation
 {
-    private SavedTensor _output;
-
     public override string Name => "relu";
 
-    internal override bool EndsWithRelu => _output.IsIntact;
+    protected override bool SavesOutput => true;
 
-    protected override Tensor Forward()
-    {
-        var input = Input(0);
-        var output = Tensor.Allocate(input.Shape, input.DType, input.Device);
-        Calls.ReluForward(output.Handle, input.Handle);
-        _output = Save(output);
-        return output;
-    }
+    internal override bool EndsWithRelu => Saved.IsIntact;
+
+    protected override void RunForward(MezzoTensor output, MezzoTensor input) => Calls.ReluForward(output, input);
+
+    protected override void RunBackward(MezzoTensor gradInput, MezzoTensor gradOutput, MezzoTensor saved) =>
+        Calls.ReluBackward(gradInput, gradOutput, saved);
 
     protected override void Backward(Tensor gradOutput)
     {
         if (GradientIsMasked)
         {
             PassGradient(0, gradOutput);
-            return;
         }
-
-        var gradInput = Tensor.AllocateOwned(gradOutput.Shape, gradOutput.DType, gradOutput.Device);
-        Calls.ReluBackward(gradInput.Handle, gradOutput.Handle, _output.Value.Handle);
-        AddGradient(0, gradInput);
+        else
+        {
+            base.Backward(gradOutput);
+        }
     }
 }

@@ -20,44 +20,22 @@ public partial class Tensor
 }
 
 /// <summary>Root mean square normalisation. Keeps input and weight, and the reciprocal root of each row.</summary>
-internal sealed class RmsNormOperation(long[] normalizedShape, double eps) : NormOperation(normalizedShape)
+internal sealed class RmsNormOperation(long[] normalizedShape, double eps) : RowNormOperation(normalizedShape, eps)
 {
-    private SavedTensor _input;
-    private SavedTensor? _weight;
-    private SavedTensor _rstd;
-
     public override string Name => "rms_norm";
 
-    internal override void Describe(CaptureTrace trace)
-    {
-        DescribeRow(trace);
-        trace.Mix(eps);
-    }
+    internal override void Describe(CaptureTrace trace) => DescribeRow(trace);
 
     protected override Tensor Forward()
     {
         var (input, weight) = (Input(InputIndex), OptionalInput(WeightIndex));
         var rstd = AllocateForRows(input);
         var output = Tensor.Allocate(input.Shape, Autocast.Float32ResultOf(input), input.Device);
-        Calls.RmsNormForward(output.Handle, rstd.Handle, input.Handle, weight?.Handle ?? default, Desc(eps));
-        _input = Save(input);
-        _weight = weight is null ? null : Save(weight);
-        _rstd = SaveStatistic(rstd);
+        Calls.RmsNormForward(output.Handle, rstd.Handle, input.Handle, weight?.Handle ?? default, Desc());
+        SaveForBackward(mean: null, rstd);
         return output;
     }
 
-    protected override void Backward(Tensor gradOutput)
-    {
-        var (gradInput, gradWeight) = (MakeGradient(InputIndex), MakeGradient(WeightIndex));
-        Calls.RmsNormBackward(
-            gradInput?.Handle ?? default,
-            gradWeight?.Handle ?? default,
-            gradOutput.Handle,
-            _input.Value.Handle,
-            _rstd.Value.Handle,
-            _weight?.Value.Handle ?? default,
-            Desc(eps));
-        AddMadeGradient(InputIndex, gradInput);
-        AddMadeGradient(WeightIndex, gradWeight);
-    }
+    protected override void RunBackward(NormBackward tensors) => Calls.RmsNormBackward(
+        tensors.GradInput, tensors.GradWeight, tensors.GradOutput, tensors.Input, tensors.Rstd, tensors.Weight, Desc());
 }

@@ -52,7 +52,7 @@ internal sealed class ScaleOperation(double factor, Tensor? deviceFactor, bool i
             BackwardPass.MarkScaled();
         }
 
-        var gradInput = Tensor.AllocateOwned(gradOutput.Shape, gradOutput.DType, gradOutput.Device);
+        var gradInput = MakeGradient(0)!;
         Calls.ScaleForward(gradInput.Handle, gradOutput.Handle, factor, _deviceFactor?.Value.Handle ?? default);
         AddGradient(0, gradInput);
     }

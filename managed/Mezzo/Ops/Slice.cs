@@ -38,8 +38,7 @@ internal sealed class SliceOperation(long start, long length) : Operation
 
     protected override void Backward(Tensor gradOutput)
     {
-        var input = Input(0);
-        var gradInput = Tensor.AllocateOwned(input.Shape, input.DType, input.Device);
+        var gradInput = MakeGradient(0)!;
         Calls.Fill(gradInput.Handle, 0);
         using (var part = View(gradInput))
         {

@@ -18,15 +18,14 @@ internal sealed class SumOperation : Operation
     protected override Tensor Forward()
     {
         var input = Input(0);
-        var output = Tensor.Allocate([], input.DType.IsHalf() ? DType.Float32 : input.DType, input.Device);
+        var output = Tensor.Allocate([], input.DType.Arithmetic(), input.Device);
         Calls.SumForward(output.Handle, input.Handle);
         return output;
     }
 
     protected override void Backward(Tensor gradOutput)
     {
-        var input = Input(0);
-        var gradInput = Tensor.AllocateOwned(input.Shape, input.DType, input.Device);
+        var gradInput = MakeGradient(0)!;
         Calls.SumBackward(gradInput.Handle, gradOutput.Handle);
         AddGradient(0, gradInput);
     }

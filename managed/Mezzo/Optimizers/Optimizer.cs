@@ -262,7 +262,7 @@ public abstract partial class Optimizer : IDisposable
     /// <summary>Zeros of a parameter's shape, in the dtype that it is computed in.</summary>
     private protected static Tensor ZerosLike(Parameter parameter)
     {
-        var zeros = Tensor.AllocateOwned(parameter.Shape, parameter.DType == DType.Float64 ? DType.Float64 : DType.Float32, parameter.Device);
+        var zeros = Tensor.AllocateOwned(parameter.Shape, parameter.DType.Arithmetic(), parameter.Device);
         zeros.Fill(0);
         return zeros;
     }

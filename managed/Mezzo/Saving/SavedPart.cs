@@ -43,7 +43,6 @@ public sealed class SavedPart
     /// <summary>The tensors that the part is to save.</summary>
     internal IReadOnlyDictionary<string, Tensor> Tensors => _tensors;
 
-
     /// <summary>Writes a whole number.</summary>
     public void Write(string key, long value) => _values.Add(key, value);
 

@@ -100,7 +100,7 @@ public sealed partial class TrainingState
         string stepText = step.ToString(CultureInfo.InvariantCulture);
         string state = new SavedFolder(_disk, Path.GetFullPath(folder)).Write(step, keep,
         [
-            new SavedFile(WeightsFile, stream => SafeTensors.Write(stream, AsSaved(weights), new Dictionary<string, string> { ["format"] = "pt", ["step"] = stepText })),
+            new SavedFile(WeightsFile, stream => SafeTensors.Write(stream, Module.AsSaved(weights), new Dictionary<string, string> { ["format"] = "pt", ["step"] = stepText })),
             new SavedFile(TensorsFile, stream => SafeTensors.Write(stream, tensors)),
             new SavedFile(ValuesFile, stream => TrainingValues.Write(stream, step, parts)),
         ]);
@@ -144,9 +144,6 @@ public sealed partial class TrainingState
 
         return names;
     }
-
-    private static OrderedDictionary<string, Tensor> AsSaved(IReadOnlyDictionary<string, Tensor> weights) =>
-        new(weights.Select(pair => KeyValuePair.Create(pair.Key, pair.Value.AsSaved())));
 
     private string FindIntact(string path)
     {

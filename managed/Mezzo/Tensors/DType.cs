@@ -53,6 +53,9 @@ public static class DTypes
     /// <summary>Whether the type is f16 or bf16.</summary>
     public static bool IsHalf(this DType dtype) => dtype is DType.Float16 or DType.BFloat16;
 
+    /// <summary>What numbers of the type are computed in: f32 for f16 and bf16, else the type itself.</summary>
+    internal static DType Arithmetic(this DType dtype) => dtype.IsHalf() ? DType.Float32 : dtype;
+
     /// <summary>The element type that stands for a C# type.</summary>
     /// <exception cref="NotSupportedException">No tensor holds elements of that C# type.</exception>
     public static DType Of<T>()
