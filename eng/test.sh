@@ -17,10 +17,25 @@ results=()
 
 # suite_of FILE COMMAND...: runs a suite that writes its results to FILE in the results' folder.
 suite_of() {
-    local file=$results_dir/$1 status=0
-    shift
-    timeout "$longest_suite" "$@" </dev/null || status=$?
-    results+=("$file=$status")
+    start_suite "$@"
+    finish_suites
+}
+
+declare -A started=()
+
+start_suite() {
+    timeout "$longest_suite" "${@:2}" </dev/null &
+    started[$results_dir/$1]=$!
+}
+
+finish_suites() {
+    local file status
+    for file in "${!started[@]}"; do
+        status=0
+        wait "${started[$file]}" || status=$?
+        results+=("$file=$status")
+    done
+    started=()
 }
 
 say 'Tests: native'
@@ -40,20 +55,25 @@ done
 # MEZZO_SIM_SEED repeats. Fresh memory is NaN.
 export MEZZO_POISON_MEMORY=1
 draw_sim_seed
-say "Tests: native on the simulated CUDA device, MEZZO_SIM_SEED=$MEZZO_SIM_SEED"
-suite_of native-cuda.xml env MEZZO_TEST_DEVICE=cuda:0 build/cuda-sim/mezzo_native_tests --gtest_brief=1 \
-    --gtest_filter='-*OnCpu.*' --gtest_output="xml:$results_dir/native-cuda.xml"
+# start_native_cuda NAME [ENVIRONMENT...]
+start_native_cuda() {
+    start_suite "$1.xml" env MEZZO_TEST_DEVICE=cuda:0 "${@:2}" build/cuda-sim/mezzo_native_tests --gtest_brief=1 \
+        --gtest_filter='-*OnCpu.*' --gtest_output="xml:$results_dir/$1.xml"
+}
 
-say "Tests: native on a simulated device without what came after Turing, MEZZO_SIM_SEED=$MEZZO_SIM_SEED"
-suite_of native-cuda-sm75.xml env MEZZO_TEST_DEVICE=cuda:0 MEZZO_SIM_ARCH=7.5 build/cuda-sim/mezzo_native_tests \
-    --gtest_brief=1 --gtest_filter='-*OnCpu.*' --gtest_output="xml:$results_dir/native-cuda-sm75.xml"
+# Both at once, since each has one thread.
+say "Tests: native on the simulated CUDA device, and on one without what came after Turing, MEZZO_SIM_SEED=$MEZZO_SIM_SEED"
+start_native_cuda native-cuda
+start_native_cuda native-cuda-sm75 MEZZO_SIM_ARCH=7.5
+finish_suites
 
+say "Tests: Mezzo.Tests and Mezzo.Cli.Tests on the simulated CUDA device, MEZZO_SIM_SEED=$MEZZO_SIM_SEED"
 for project in Mezzo.Tests Mezzo.Cli.Tests; do
-    say "Tests: $project on the simulated CUDA device, MEZZO_SIM_SEED=$MEZZO_SIM_SEED"
-    suite_of "$project-cuda.trx" env MEZZO_TEST_DEVICE=cuda:0 MEZZO_LIBRARY="$PWD/build/cuda-sim/libmezzo.so" \
+    start_suite "$project-cuda.trx" env MEZZO_TEST_DEVICE=cuda:0 MEZZO_LIBRARY="$PWD/build/cuda-sim/libmezzo.so" \
         dotnet test "tests/$project" -c "$dotnet_configuration" --no-build --filter 'TestCategory!=CpuOnly' \
         --logger "trx;LogFileName=$project-cuda.trx" --results-directory "$results_dir"
 done
+finish_suites
 unset MEZZO_POISON_MEMORY MEZZO_SIM_SEED
 
 suite scripts

@@ -8,9 +8,9 @@ set(MEZZO_CUDA AUTO CACHE STRING "CUDA devices: AUTO (where a toolkit is install
 set_property(CACHE MEZZO_CUDA PROPERTY STRINGS AUTO ON SIM OFF)
 
 # The PTX at the end is for GPUs that come after.
-set(shipped_architectures 75-real 80-real 86-real 89-real 90-real 90-virtual)
+set(shipped_architectures 75-real 80-real 86-real 89-real 90-real 80-virtual)
 set(MEZZO_CUDA_ARCHITECTURES "${shipped_architectures}" CACHE STRING
-    "GPUs to compile for, in the form of CMAKE_CUDA_ARCHITECTURES, or native: those of this machine")
+    "GPUs to compile for: a list of N-real (machine code) and N-virtual (PTX), or native: those of this machine")
 
 if(NOT MEZZO_CUDA MATCHES "^(AUTO|ON|SIM|OFF)$")
   message(FATAL_ERROR "MEZZO_CUDA is \"${MEZZO_CUDA}\", expected AUTO, ON, SIM or OFF")
@@ -85,6 +85,29 @@ function(mezzo_find_native_architectures result)
   set("${result}" "${architectures}" PARENT_SCOPE)
 endfunction()
 
+# The compiler's options for a list of architectures. What comes after 8.0 gets machine code from the PTX of 8.0, but for
+# code of one architecture alone, 90a say: no kernel asks for a newer one, the instructions are the same, and most of the
+# compiler's time is the way to PTX.
+function(mezzo_generate_code result)
+  set(options "")
+  foreach(architecture IN LISTS ARGN)
+    if(NOT architecture MATCHES "^([0-9]+)(a?)-(real|virtual)$")
+      message(FATAL_ERROR "MEZZO_CUDA_ARCHITECTURES has \"${architecture}\", expected N-real, N-virtual or native")
+    endif()
+    set(number "${CMAKE_MATCH_1}${CMAKE_MATCH_2}")
+    set(ptx "${number}")
+    if(CMAKE_MATCH_3 STREQUAL "virtual")
+      list(APPEND options "--generate-code=arch=compute_${number},code=compute_${number}")
+    else()
+      if(CMAKE_MATCH_1 GREATER 80 AND NOT CMAKE_MATCH_2)
+        set(ptx 80)
+      endif()
+      list(APPEND options "--generate-code=arch=compute_${ptx},code=sm_${number}")
+    endif()
+  endforeach()
+  set("${result}" "${options}" PARENT_SCOPE)
+endfunction()
+
 set(mezzo_cuda "${MEZZO_CUDA}")
 if(MEZZO_CUDA MATCHES "^(AUTO|ON)$")
   mezzo_find_nvcc()
@@ -101,10 +124,12 @@ elseif(MEZZO_CUDA STREQUAL "OFF")
 endif()
 
 if(mezzo_cuda STREQUAL "ON")
-  set(CMAKE_CUDA_ARCHITECTURES "${MEZZO_CUDA_ARCHITECTURES}")
-  if(MEZZO_CUDA_ARCHITECTURES STREQUAL "native")
-    mezzo_find_native_architectures(CMAKE_CUDA_ARCHITECTURES)
+  set(architectures "${MEZZO_CUDA_ARCHITECTURES}")
+  if(architectures STREQUAL "native")
+    mezzo_find_native_architectures(architectures)
   endif()
+  mezzo_generate_code(generate_code ${architectures})
+  set(CMAKE_CUDA_ARCHITECTURES OFF)
   set(CMAKE_CUDA_COMPILER "${nvcc}" CACHE FILEPATH "CUDA compiler")
   enable_language(CUDA)
   # CMake 3.25 does not know yet that nvcc has C++20.
@@ -118,13 +143,13 @@ if(mezzo_cuda STREQUAL "ON")
   # Linked below, where the C++ sources see it too.
   set(CMAKE_CUDA_RUNTIME_LIBRARY None)
   find_package(CUDAToolkit REQUIRED)
-  message(STATUS "CUDA: ${nvcc_version} for ${CMAKE_CUDA_ARCHITECTURES}")
+  message(STATUS "CUDA: ${nvcc_version} for ${architectures}")
 
   # --fmad=false: products are not contracted, so that elementwise ops give the same bits as on the CPU; matrix
   # kernels say fmaf or mma where they mean it. The host compiler gets the options of C++ but for -Wpedantic, since
   # the code that nvcc generates is not pedantic, and lets #pragma unroll pass, which speaks to the device.
   list(JOIN mezzo_options_cxx "," host_options)
-  set(cuda_options --fmad=false --expt-relaxed-constexpr --extended-lambda -Xfatbin=-compress-all
+  set(cuda_options ${generate_code} --fmad=false --expt-relaxed-constexpr --extended-lambda -Xfatbin=-compress-all
       "-Xcompiler=${host_options},-Wno-unknown-pragmas")
   if(MEZZO_WERROR)
     list(APPEND cuda_options -Werror=all-warnings)
