@@ -9,10 +9,10 @@ build_all() {
     build_managed
 }
 
-# build_native PRESET: ninja itself sees when CMake has to run again, but for the first time and for packages
-# that have just come.
+# build_native PRESET: ninja itself sees when CMake has to run again, but for the first time, for packages that have
+# just come and for presets that have changed.
 build_native() {
-    if [[ ! -f build/$1/build.ninja || -n ${packages_installed-} ]]; then
+    if [[ ! -f build/$1/build.ninja || -n ${packages_installed-} || CMakePresets.json -nt build/$1/CMakeCache.txt ]]; then
         say "Configuring build/$1"
         cmake --preset "$1" || return
     fi

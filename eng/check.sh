@@ -9,6 +9,7 @@ source eng/packages.sh
 source eng/build.sh
 
 failed=()
+trap kill_jobs EXIT
 
 # check NAME COMMAND...
 check() {
@@ -65,7 +66,7 @@ sanitized() {
 # The suites that there are without CUDA too, on the CPU.
 sanitized_cpu() {
     local suites
-    suites=$(build/release/mezzo_native_tests --gtest_list_tests | sed -n 's/^\([^ ]*\.\).*/\1*/p' | paste -sd:)
+    suites=$(build/release/mezzo_native_tests --gtest_list_tests | sed -n 's/^\([^ ]*\.\).*/\1*/p' | paste -sd:) || return
     sanitized 1 detect_stack_use_after_return=1 "$suites-*OnEveryDevice*"
 }
 

@@ -34,3 +34,10 @@ native_sources() {
 draw_sim_seed() {
     export MEZZO_SIM_SEED=${MEZZO_SIM_SEED-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 }
+
+# Stops what was started in the background: it does not hear of Ctrl-C by itself.
+kill_jobs() {
+    local processes
+    processes=$(jobs -p)
+    [[ -z $processes ]] || kill $processes 2>/dev/null || true
+}

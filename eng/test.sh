@@ -12,7 +12,7 @@ readonly longest_suite=300
 rm -rf "$results_dir"
 mkdir -p "$results_dir"
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+trap 'kill_jobs; rm -rf "$scratch"' EXIT
 results=()
 
 # suite_of FILE COMMAND...: runs a suite that writes its results to FILE in the results' folder.

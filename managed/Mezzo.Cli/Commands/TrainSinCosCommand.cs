@@ -44,7 +44,7 @@ internal sealed class TrainSinCosCommand
 
     private readonly Option<string?> _optLevel = Options.OneOfOrNone(
         "--opt-level",
-        "How 16-bit runs use their dtype, by apex's names: O1 autocast, the default; O2 a 16-bit model with f32 master weights; O3 16 bits throughout; O0 is fp32",
+        "How 16-bit runs use their dtype, by apex's names, each with its own loss scale: O1 autocast, as without the option; O2 a 16-bit model with f32 master weights; O3 16 bits throughout; O0 is fp32",
         Enum.GetNames<OptLevel>());
 
     private readonly Option<int?> _epochs = Options.Whole("--epochs", "Passes over the data", 1, MaxEpochs, Defaults.Epochs);
@@ -76,7 +76,7 @@ internal sealed class TrainSinCosCommand
 
     private readonly Option<double?> _lossScale = Options.Value<double?>(
         "--loss-scale",
-        "Loss scale of 16-bit runs: 0 is dynamic, a power of two is static [default: dynamic in fp16, none in bf16]",
+        "Loss scale of 16-bit runs: 0 is dynamic, a power of two is static [default: that of --opt-level, else dynamic in fp16, none in bf16]",
         "SCALE",
         "0 (dynamic) or a power of two from 2^-126 to 2^127 (static)",
         TryParseLossScale,
@@ -84,7 +84,7 @@ internal sealed class TrainSinCosCommand
 
     private readonly Option<string?> _scaler = Options.OneOfOrNone(
         "--scaler",
-        "Library whose rules the dynamic loss scale of 16-bit runs follows [default: torch in fp16, none in bf16]",
+        "Library whose rules the dynamic loss scale of 16-bit runs follows [default: that of --opt-level, else torch in fp16, none in bf16]",
         [.. ScalerPolicy.Dynamic.Select(policy => policy.Name)]);
 
     private readonly Option<string> _capture = Options.OneOf(

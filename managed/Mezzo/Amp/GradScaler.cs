@@ -232,7 +232,10 @@ public sealed partial class GradScaler
     /// </summary>
     /// <param name="optimizer">The only one of the iteration.</param>
     /// <param name="closure">Returns the loss, a scalar; unlike PyTorch's, it neither clears gradients nor differentiates.</param>
-    /// <param name="retries">How often it may be done again, at least 0.</param>
+    /// <param name="retries">
+    /// How often it may be done again, at least 0. Unlike <see cref="TrainerOptions.RetriesOnOverflow"/> this runs the closure again too:
+    /// running statistics move and dropout draws once more.
+    /// </param>
     /// <returns>The last loss, and what happened in the end.</returns>
     public (Tensor Loss, ScalerStepResult Result) Step(Optimizer optimizer, Func<Tensor> closure, int retries = 0)
     {
@@ -245,13 +248,15 @@ public sealed partial class GradScaler
             var loss = closure();
             Scale(loss).Backward();
             var result = StepAndUpdate(optimizer);
-            bool mayHelp = result.Reason == SkipReason.NonFiniteGradients && GetScale() < result.Scale;
-            if (!mayHelp || retries-- == 0)
+            if (!MayHelp(result) || retries-- == 0)
             {
                 return (loss, result);
             }
         }
     }
+
+    /// <summary>Whether the step may be applied at a lower scale.</summary>
+    internal bool MayHelp(ScalerStepResult step) => Policy.IsDynamic && step.Reason == SkipReason.NonFiniteGradients && step.Scale > Policy.MinScale;
 
     /// <summary>Whether an optimizer's gradients have been unscaled, and no step was made since.</summary>
     internal bool IsUnscaled(Optimizer optimizer) => _active.TryGetValue(optimizer, out var state) && state.Stage == Stage.Unscaled;

@@ -67,6 +67,11 @@ internal sealed class BatchNormOperation(RunningStatistics running, bool trainin
 
         var output = Tensor.Allocate(input.Shape, input.DType, input.Device);
         var (mean, rstd) = (AllocateForChannels(input), AllocateForChannels(input));
+        if (training)
+        {
+            TrainingStep.Current?.Buffers?.BeforeChange(running.Mean, running.Variance, running.Batches);
+        }
+
         Calls.BatchNormForward(
             output.Handle,
             mean.Handle,

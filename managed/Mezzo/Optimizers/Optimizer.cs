@@ -229,6 +229,9 @@ public abstract partial class Optimizer : IDisposable
     /// <summary>Whether <see cref="Measure"/> reads the gradient of a parameter, also where no Inf or NaN was found.</summary>
     internal bool IsMeasured(Parameter parameter) => GradNorm is not null || _groupOf[parameter].HasNorms;
 
+    /// <summary>What schedules count that count skipped steps too.</summary>
+    internal IEnumerable<Tensor> CountersOfAllSteps => from @group in Groups where @group.CounterOfAllSteps is not null select @group.CounterOfAllSteps;
+
     /// <summary>Takes back what the host noted of the latest step, once it is known to have been skipped.</summary>
     internal void UnmarkSkippedStep() => Array.ForEach(WithGradient(), parameter => parameter.UnmarkStepped());
 

@@ -97,6 +97,9 @@ public sealed partial class ParameterGroup
     /// <summary>Whether norms are measured for the group alone.</summary>
     internal bool HasNorms => Clipping is { MaxNorm: > 0, Scope: not ClippingScope.All };
 
+    /// <summary>What the schedule counts, if it counts skipped steps too.</summary>
+    internal Tensor? CounterOfAllSteps => CountsAll ? _allSteps : null;
+
     private bool CountsAll => ScheduleSteps == ScheduleSteps.All;
 
     private Tensor ScheduleCounter => CountsAll ? _allSteps : _step;

@@ -29,6 +29,9 @@ internal sealed class RepeatedStep(StepFunction function) : IDisposable
     /// <summary>The step as captured last.</summary>
     public Graph? Graph { get; private set; }
 
+    /// <summary>What the forward pass of the captured step changes.</summary>
+    public Tensor[] Buffers { get; private set; } = [];
+
     /// <summary>What the captured step reports.</summary>
     public IssuedScalerStep Issued { get; private set; }
 
@@ -65,9 +68,10 @@ internal sealed class RepeatedStep(StepFunction function) : IDisposable
     /// <param name="graph">What was captured.</param>
     /// <param name="issued">What it reports.</param>
     /// <param name="parameters">The optimizer's, with the gradients that the capture has left them.</param>
-    public void Take(Graph graph, IssuedScalerStep issued, IEnumerable<Parameter> parameters)
+    /// <param name="buffers">What the forward pass changes.</param>
+    public void Take(Graph graph, IssuedScalerStep issued, IEnumerable<Parameter> parameters, IEnumerable<Tensor> buffers)
     {
-        (Graph, Issued) = (graph, issued);
+        (Graph, Issued, Buffers) = (graph, issued, [.. buffers]);
         _withoutGradient = [.. parameters.Where(parameter => parameter.Grad is null)];
         bool differs = _signature is { } former && former != graph.Signature;
         if (differs && !IsProven)

@@ -16,9 +16,6 @@ internal sealed class StepRandom(Device device) : IResumable, IDisposable
 {
     private const int DrawBits = 32; // of a stream; the rest is the trainer's
 
-    [ThreadStatic]
-    private static StepRandom? _current;
-
     private (ulong Seed, ulong Stream)? _key; // taken from the default source by the first draw
     private long _written = -1;
     private uint _draws;
@@ -34,7 +31,7 @@ internal sealed class StepRandom(Device device) : IResumable, IDisposable
     /// <param name="source">Null for <see cref="RandomSource.Default"/>; in a training step its seed alone is used.</param>
     public static RandomDraw NextDraw(Device device, RandomSource? source)
     {
-        if (_current is { } step && step.Tensor.Device == device)
+        if (TrainingStep.Current?.Random is { } step && step.Tensor.Device == device)
         {
             return step.Next(source);
         }
@@ -74,21 +71,6 @@ internal sealed class StepRandom(Device device) : IResumable, IDisposable
 
     /// <summary>Begins the draws of a step anew.</summary>
     public void Rewind() => _draws = 0;
-
-    /// <summary>Runs a part of a step, whose draws are this object's.</summary>
-    public T Run<T>(Func<T> part)
-    {
-        var outer = _current;
-        _current = this;
-        try
-        {
-            return part();
-        }
-        finally
-        {
-            _current = outer;
-        }
-    }
 
     public void Dispose() => Tensor.Dispose();
 

@@ -185,8 +185,8 @@ internal sealed partial class StepRunner : IDisposable
     {
         using var scope = TensorScope.Begin();
         _step.Optimizer.ZeroGrad();
-        var issued = _step.Issue(function, function.Inputs, out var redo, keepsGraph: _maxRetries > 0);
-        while (IsToBeRetried(issued))
+        var issued = _step.Issue(function, function.Inputs, out var redo);
+        while (TakeRetry(issued))
         {
             _step.Optimizer.UnmarkSkippedStep(); // else the graph's saved parameters would count as changed
             _step.Optimizer.ZeroGrad();
@@ -196,12 +196,18 @@ internal sealed partial class StepRunner : IDisposable
         return issued;
     }
 
-    /// <summary>Waits for a step where it may be tried again, and counts the try.</summary>
-    private bool IsToBeRetried(IssuedScalerStep issued)
+    /// <summary>Takes one of the tries that are left, if there is one, and if the step, which it waits for, is one that a lower scale may help.</summary>
+    private bool TakeRetry(IssuedScalerStep issued)
     {
-        bool retries = _retries < _maxRetries && _step.Scaler.Policy.IsDynamic && _step.Read(issued).Step.Reason == SkipReason.NonFiniteGradients;
-        _retries += retries ? 1 : 0;
-        return retries;
+        if (_retries == _maxRetries)
+        {
+            return false;
+        }
+
+        var (step, loss) = _step.Read(issued);
+        bool mayHelp = double.IsFinite(loss) && _step.Scaler.MayHelp(step);
+        _retries += mayHelp ? 1 : 0;
+        return mayHelp;
     }
 
     private (ScalerStepResult Step, double Loss) RunOpByOp(StepFunction function) => RunOpByOp(function, out _);
@@ -278,7 +284,7 @@ internal sealed partial class StepRunner : IDisposable
             IssuedScalerStep issued = default;
             using var scope = TensorScope.Begin();
             var graph = Graph.Capture(() => issued = _step.Issue(function, inputs, out _), _step.Optimizer.Device);
-            repeated.Take(graph, issued, _step.Optimizer.Parameters);
+            repeated.Take(graph, issued, _step.Optimizer.Parameters, _step.Buffers?.Changed ?? []);
             LogCaptured(_logger, Next, graph.Ops, graph.MemoryBytes);
         }
         catch (Exception exception)
@@ -311,8 +317,9 @@ internal sealed partial class StepRunner : IDisposable
     private (ScalerStepResult Step, double Loss) Launch(RepeatedStep repeated)
     {
         repeated.Launch();
-        while (IsToBeRetried(repeated.Issued))
+        while (TakeRetry(repeated.Issued))
         {
+            _step.Buffers?.Restore(repeated.Buffers);
             repeated.Launch();
         }
 

@@ -49,7 +49,7 @@ public sealed partial class Trainer : IDisposable
 
         Scaler = _options.Scaler
             ?? (_options.Precision == Precision.Float16 ? new GradScaler(device: optimizer.Device) : new GradScaler(ScalerPolicy.Static(1), optimizer.Device));
-        _training = new TrainingStep(optimizer, Scaler, _options.Precision);
+        _training = new TrainingStep(optimizer, Scaler, _options.Precision, isTriedAgain: _options.RetriesOnOverflow > 0);
         _runner = new StepRunner(_training, _options.Capture, _options.RetriesOnOverflow, _options.Logger);
         _weights = WeightsOf(_options.Model ?? optimizer.Model, optimizer);
         if (_options.SaveFolder is not null)

@@ -46,8 +46,9 @@ public sealed class TrainerOptions
     /// <summary>
     /// How often a step whose gradients overflowed is tried again at the lower scale, instead of dropping its batch; each try
     /// moves the scale by the policy's rules. The backward pass alone is made again; of a step that is launched as a graph, or
-    /// has several micro-batches, all of it. Nothing is tried again where no lower scale can help, and with a static scale. With
-    /// tries the host waits for each step, whatever <see cref="ReadEvery"/> says, and activations are kept until its end.
+    /// has several micro-batches, all of it, with running statistics as they were before the first try. Nothing is tried
+    /// again where no lower scale can help, and with a static scale. With tries the host waits for each step, whatever
+    /// <see cref="ReadEvery"/> says, and activations are kept until its end.
     /// </summary>
     public int RetriesOnOverflow { get; init; }
 

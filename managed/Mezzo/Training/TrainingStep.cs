@@ -26,9 +26,19 @@ internal readonly record struct StepFunction(
 /// What a training step does on the device, from the forward pass to the update of the loss scale. Nothing is read
 /// back in between: what the host wants to know is gathered in one tensor, and read in one piece.
 /// </summary>
-internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Precision precision) : IDisposable
+/// <param name="optimizer">The optimizer.</param>
+/// <param name="scaler">The scaler.</param>
+/// <param name="precision">What autocast computes in.</param>
+/// <param name="isTriedAgain">Whether steps that overflow are issued again.</param>
+internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Precision precision, bool isTriedAgain) : IDisposable
 {
+    [ThreadStatic]
+    private static TrainingStep? _current;
+
     private Report? _report;
+
+    /// <summary>The step whose forward pass the calling thread is in; null for none.</summary>
+    public static TrainingStep? Current => _current;
 
     public Optimizer Optimizer => optimizer;
 
@@ -37,6 +47,9 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
     /// <summary>What the steps draw at random.</summary>
     public StepRandom Random { get; } = new(optimizer.Device);
 
+    /// <summary>What skipped steps change; null where no step is tried again.</summary>
+    public StepBuffers? Buffers { get; } = isTriedAgain ? new() : null;
+
     /// <summary>What a captured step holds as it was, as a value that can be compared.</summary>
     public object Settings => (optimizer.Settings, scaler.Policy, Autocast.Current, NoGrad.IsRecording, Runtime.AllowTf32);
 
@@ -44,21 +57,29 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
     /// <param name="function">The loss function.</param>
     /// <param name="inputs">Those of all micro-batches, or the graph's copies of them.</param>
     /// <param name="redo">Issues the step again, on cleared gradients: its backward pass, or all of one with several micro-batches.</param>
-    /// <param name="keepsGraph">Whether <paramref name="redo"/> will be called.</param>
     /// <returns>Which figures <see cref="Read"/> will find.</returns>
-    public IssuedScalerStep Issue(StepFunction function, IReadOnlyList<Tensor> inputs, out Func<IssuedScalerStep> redo, bool keepsGraph = false)
+    public IssuedScalerStep Issue(StepFunction function, IReadOnlyList<Tensor> inputs, out Func<IssuedScalerStep> redo)
     {
         _report ??= new Report(optimizer.Device);
+        Buffers?.Begin();
         if (function.MicroBatches == 1)
         {
             Random.Rewind();
             var loss = Forward(function, inputs, 0);
-            redo = () => OrForget(() => Finish(loss, retainGraph: true));
-            return OrForget(() => Finish(loss, keepsGraph));
+            redo = () =>
+            {
+                Buffers?.Restore(optimizer.CountersOfAllSteps);
+                return OrForget(() => Finish(loss, retainGraph: true));
+            };
+            return OrForget(() => Finish(loss, retainGraph: isTriedAgain && !Graph.IsCapturing));
         }
 
-        redo = () => OrForget(() => Accumulate(function, inputs));
-        return redo();
+        redo = () =>
+        {
+            Buffers?.Restore(Buffers.Changed);
+            return OrForget(() => Accumulate(function, inputs));
+        };
+        return OrForget(() => Accumulate(function, inputs));
     }
 
     /// <summary>Issues a step; after one that failed on the way the next one would be called the second since the last update.</summary>
@@ -99,6 +120,7 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
 
     private IssuedScalerStep StepAndUpdate()
     {
+        Buffers?.BeforeChange(optimizer.CountersOfAllSteps);
         var step = scaler.IssueStep(optimizer);
         _report!.Write(step);
         scaler.IssueUpdate();
@@ -127,6 +149,7 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
     public void Dispose()
     {
         Random.Dispose();
+        Buffers?.Dispose();
         _report?.Dispose();
     }
 
@@ -134,8 +157,17 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
     private Tensor Forward(StepFunction function, IReadOnlyList<Tensor> inputs, int index)
     {
         using var autocast = Autocast.Enable(precision);
-        var loss = Random.Run(() => function.CallFor(inputs, index));
-        return function.MicroBatches == 1 ? loss : loss * (1.0 / function.MicroBatches);
+        var outer = _current;
+        _current = this;
+        try
+        {
+            var loss = function.CallFor(inputs, index);
+            return function.MicroBatches == 1 ? loss : loss * (1.0 / function.MicroBatches);
+        }
+        finally
+        {
+            _current = outer;
+        }
     }
 
     /// <summary>Loss, loss scale, whether Inf or NaN was found and why, and what the gradients held, in one f64 tensor.</summary>

@@ -15,9 +15,8 @@ __global__ void compiled_arch_kernel() {}
 } // namespace
 
 int oldest_compiled_arch() {
-#ifdef __CUDA_ARCH_LIST__
-    constexpr int kCompiled[] = {__CUDA_ARCH_LIST__}; // ascending, as in 750
-    return kCompiled[0] / 10;
+#ifdef MEZZO_OLDEST_ARCH
+    return MEZZO_OLDEST_ARCH; // not __CUDA_ARCH_LIST__, which has those of the PTX on the way
 #else
     return 75; // the simulator has no code of its own for an architecture
 #endif

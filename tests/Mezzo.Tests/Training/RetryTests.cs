@@ -75,6 +75,94 @@ internal sealed class RetryTests : TensorFixture
     }
 
     [Test]
+    public void RunningStatistics_OfStepsTriedAgain_MoveOnce([Values(CaptureMode.Off, CaptureMode.On)] CaptureMode mode, [Values(1, 2)] int microBatches)
+    {
+        var (triedAgain, retries) = Train(maxRetries: 30, exponent: 30);
+        var (plain, none) = Train(maxRetries: 0, exponent: 0);
+        Assert.That(triedAgain, Is.EqualTo(plain));
+        Assert.That(retries.Take(3).Sum(), Is.GreaterThan(0));
+        Assert.That(retries.Skip(3).Count(tries => tries > 0), Is.GreaterThan(2), "the scale grows too far now and then, in captured steps too");
+        Assert.That(none, Is.All.Zero);
+
+        (string Buffers, int[] Retries) Train(int maxRetries, int exponent)
+        {
+            using var model = new Sequential(new BatchNorm1d(3), new BatchNorm1d(3, momentum: null));
+            using var sgd = new Sgd(model.Parameters(), new SgdOptions { LearningRate = 0 });
+            using var trainer = new Trainer(sgd, new TrainerOptions
+            {
+                Capture = mode,
+                MicroBatches = microBatches,
+                RetriesOnOverflow = maxRetries,
+                Scaler = new GradScaler(initScale: Math.Pow(2, exponent), growthInterval: 2, enabled: maxRetries > 0),
+                LogEvery = 0,
+            });
+            var batches = Enumerable.Range(0, 10 * microBatches).Select(i => Tensor.Uniform([8, 3], random: new RandomSource((ulong)i)));
+            var history = trainer.Run((Tensor x, Tensor unused) => model.Forward(x).Sum() * Large, batches.Select(x => (x, x)));
+            Assert.That(history.Steps.Select(step => step.Outcome), Is.All.EqualTo(StepOutcome.Applied));
+            var buffers = model.Buffers().Select(buffer => buffer.DType == DType.Int64 ? $"{buffer.ToArray<long>()[0]}" : Bits(buffer));
+            return (string.Join(' ', buffers), [.. history.Steps.Select(step => step.Retries)]);
+        }
+    }
+
+    [Test]
+    public void ScheduleOfAllSteps_CountsAStepTriedAgain_Once([Values(CaptureMode.Off, CaptureMode.On)] CaptureMode mode, [Values(1, 2)] int microBatches)
+    {
+        using var study = new Study();
+        study.Sgd.Groups[0].Schedule = new ExponentialSchedule(0.5);
+        study.Sgd.Groups[0].LearningRate = 1e-40;
+        study.Sgd.Groups[0].ScheduleSteps = ScheduleSteps.All;
+        using var trainer = study.Trainer(new TrainerOptions
+        {
+            Capture = mode,
+            MicroBatches = microBatches,
+            RetriesOnOverflow = 10,
+            Scaler = new GradScaler(initScale: Math.Pow(2, 30), growthInterval: 2),
+        });
+        var history = trainer.Run(study.Loss, Enumerable.Repeat((study.X, study.X), 8 * microBatches));
+        Assert.That(history.Steps.Skip(3).Sum(step => step.Retries), Is.GreaterThan(0), "launched steps too");
+        Assert.That(study.Sgd.Groups[0].NextLearningRate, Is.EqualTo(1e-40 * Math.Pow(0.5, 8)).Within(1e-50));
+    }
+
+    [Test]
+    public void StatisticsThatAStepMakes_AreLeftAlone([Values(CaptureMode.Off, CaptureMode.On)] CaptureMode mode, [Values(1, 2)] int microBatches)
+    {
+        using var study = new Study();
+        using var trainer = study.Trainer(new TrainerOptions
+        {
+            Capture = mode,
+            MicroBatches = microBatches,
+            RetriesOnOverflow = 30,
+            Scaler = new GradScaler(initScale: Math.Pow(2, 30), growthInterval: 2),
+        });
+        var x = Tensor.Uniform([8, 3]);
+        var history = trainer.Run(
+            (Tensor input, Tensor unused) => input.BatchNorm(Tensor.Zeros([3]), Tensor.Full([3], 1), training: true).Sum() + study.Loss(study.X, unused),
+            Enumerable.Repeat((x, x), 8 * microBatches));
+        Assert.That(history.Steps.Sum(step => step.Retries), Is.GreaterThan(4));
+        Assert.That(history.Steps.Select(step => step.Outcome), Is.All.EqualTo(StepOutcome.Applied));
+    }
+
+    [Test]
+    public void AtTheLowestScale_NothingIsTriedAgain()
+    {
+        using var study = new Study();
+        var policy = ScalerPolicy.Megatron with { InitScale = Math.Pow(2, 29), MinScale = Math.Pow(2, 29) };
+        using var trainer = study.Trainer(new TrainerOptions { Capture = CaptureMode.Off, RetriesOnOverflow = 5, Scaler = new GradScaler(policy) });
+        var result = trainer.Step(study.Loss, study.X, study.X);
+        Assert.That((result.Outcome, result.Retries), Is.EqualTo((StepOutcome.Skipped, 0)));
+    }
+
+    [Test]
+    public void LossThatIsNotFinite_IsNotTriedAgain_WhateverThePolicyMakesOfNaN()
+    {
+        using var study = new Study();
+        using var trainer = study.Trainer(new TrainerOptions { Capture = CaptureMode.Off, RetriesOnOverflow = 5, Scaler = new GradScaler(ScalerPolicy.DeepSpeed) });
+        study.X.Fill(double.NaN);
+        var result = trainer.Step(study.Loss, study.X, study.X);
+        Assert.That((result.Outcome, result.Retries), Is.EqualTo((StepOutcome.Skipped, 0)));
+    }
+
+    [Test]
     public void WhatNoLowerScaleCures_IsNotTriedAgain()
     {
         using var study = new Study();
