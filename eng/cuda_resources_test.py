@@ -12,7 +12,7 @@ import unittest
 from dataclasses import dataclass, field
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-REAL, VIRTUAL = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90"), ("sm_90",)
+REAL, VIRTUAL = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90"), ("sm_80",)
 CUOBJDUMP = """#!/bin/sh
 here=$(dirname "$0")
 case "$1" in
@@ -133,13 +133,13 @@ class CudaResources(unittest.TestCase):
         library = Library()
         for kernel in library.kernels:
             kernel.virtual = ()
-        self.assertEqual(self.faults(library), ["there is no PTX for sm_90"])
+        self.assertEqual(self.faults(library), ["there is no PTX for sm_80"])
 
     def test_ptx_that_one_kernel_lacks(self):
-        self.assertEqual(self.faults(Library().planted("fill_kernel", virtual=())), ["mezzo::fill_kernel has no PTX for sm_90"])
+        self.assertEqual(self.faults(Library().planted("fill_kernel", virtual=())), ["mezzo::fill_kernel has no PTX for sm_80"])
 
     def test_ptx_that_nobody_ships(self):
-        self.assertEqual(self.faults(Library().planted("fill_kernel", virtual=("sm_75", "sm_90"))),
+        self.assertEqual(self.faults(Library().planted("fill_kernel", virtual=("sm_75", "sm_80"))),
                          ["there is PTX for sm_75, which is not shipped"])
 
     def test_a_matrix_kernel_without_tensor_cores(self):
