@@ -117,7 +117,9 @@ TEST(Embedding, IndexOutOfRange_IsAnErrorOnCpuAndNaNElsewhere) {
     const bool on_cpu = test_device().type == MEZZO_DEVICE_TYPE_CPU;
     for (const double wrong : {-1.0, 3.0, 4294967296.0}) {
         for (const mezzo_dtype dtype : kFloatingDTypes) {
-            const TestTensor weight(dtype, {3, 2}, {1, 2, 3, 4, 5, 6});
+            // Rows of another matrix lie before and behind.
+            const TestTensor around(dtype, {5, 2}, {8, 8, 1, 2, 3, 4, 5, 6, 9, 9});
+            const TestTensor weight = around.view(2, {3, 2});
             const TestTensor indices(MEZZO_DTYPE_I64, {3}, {2, wrong, 0});
             const TestTensor out(dtype, {3, 2}, {7, 7, 7, 7, 7, 7});
             const TestTensor gradient(dtype, {3, 2}, {7, 7, 7, 7, 7, 7});
