@@ -248,15 +248,15 @@ public sealed partial class GradScaler
             var loss = closure();
             Scale(loss).Backward();
             var result = StepAndUpdate(optimizer);
-            if (!MayHelp(result) || retries-- == 0)
+            if (!LowerScaleMayHelp(result) || retries-- == 0)
             {
                 return (loss, result);
             }
         }
     }
 
-    /// <summary>Whether the step may be applied at a lower scale.</summary>
-    internal bool MayHelp(ScalerStepResult step) => Policy.IsDynamic && step.Reason == SkipReason.NonFiniteGradients && step.Scale > Policy.MinScale;
+    /// <summary>Whether a skipped step may be applied at a lower scale.</summary>
+    internal bool LowerScaleMayHelp(ScalerStepResult step) => Policy.IsDynamic && step.Reason == SkipReason.NonFiniteGradients && step.Scale > Policy.MinScale;
 
     /// <summary>Whether an optimizer's gradients have been unscaled, and no step was made since.</summary>
     internal bool IsUnscaled(Optimizer optimizer) => _active.TryGetValue(optimizer, out var state) && state.Stage == Stage.Unscaled;

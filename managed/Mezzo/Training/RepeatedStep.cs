@@ -29,7 +29,7 @@ internal sealed class RepeatedStep(StepFunction function) : IDisposable
     /// <summary>The step as captured last.</summary>
     public Graph? Graph { get; private set; }
 
-    /// <summary>What the forward pass of the captured step changes.</summary>
+    /// <summary>What the captured step changes even where it is skipped.</summary>
     public Tensor[] Buffers { get; private set; } = [];
 
     /// <summary>What the captured step reports.</summary>
@@ -68,7 +68,7 @@ internal sealed class RepeatedStep(StepFunction function) : IDisposable
     /// <param name="graph">What was captured.</param>
     /// <param name="issued">What it reports.</param>
     /// <param name="parameters">The optimizer's, with the gradients that the capture has left them.</param>
-    /// <param name="buffers">What the forward pass changes.</param>
+    /// <param name="buffers">What it changes even where it is skipped.</param>
     public void Take(Graph graph, IssuedScalerStep issued, IEnumerable<Parameter> parameters, IEnumerable<Tensor> buffers)
     {
         (Graph, Issued, Buffers) = (graph, issued, [.. buffers]);

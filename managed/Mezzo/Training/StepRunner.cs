@@ -205,7 +205,7 @@ internal sealed partial class StepRunner : IDisposable
         }
 
         var (step, loss) = _step.Read(issued);
-        bool mayHelp = double.IsFinite(loss) && _step.Scaler.MayHelp(step);
+        bool mayHelp = double.IsFinite(loss) && _step.Scaler.LowerScaleMayHelp(step);
         _retries += mayHelp ? 1 : 0;
         return mayHelp;
     }

@@ -90,8 +90,8 @@ DeviceSearch find_cuda_devices();
 /// The lowest compute capability, as in 75, that this build has kernels for.
 int oldest_compiled_arch();
 
-/// The compute capability, as in 90, that kernels for the current device are compiled for; 0 when this build has none
-/// that it can run.
+/// The compute capability, as in 80, of the PTX that the current device's code was made from; 0 when this build has
+/// none that it can run.
 int compiled_arch();
 
 } // namespace mezzo
