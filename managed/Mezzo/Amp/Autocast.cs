@@ -49,6 +49,14 @@ public sealed class Autocast : IDisposable
     /// <summary>Restores what was in force before.</summary>
     public void Dispose() => Active.Value = _outer;
 
+    /// <summary>Switches autocast to what <see cref="Current"/> was.</summary>
+    internal static Autocast Restore(DType? dtype)
+    {
+        var guard = new Autocast(Active.Value);
+        Active.Value = dtype;
+        return guard;
+    }
+
     /// <summary>The inputs that an op shall work on.</summary>
     internal static Tensor?[] CastInputs(Operation operation, ReadOnlySpan<Tensor?> inputs)
     {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using Mezzo.Checkpointing;
+
 namespace Mezzo.Autograd;
 
 /// <summary>Runs the ops that led to a tensor backwards, in reverse order of their recording.</summary>
@@ -25,6 +27,7 @@ internal static class BackwardPass
         }
 
         var operations = Reachable(root.Producer);
+        var lastOfRegions = retainGraph ? LastOfRegions(operations) : [];
         bool wasScaled = _isScaled;
         try
         {
@@ -34,6 +37,10 @@ internal static class BackwardPass
                 if (!retainGraph)
                 {
                     operation.Release();
+                }
+                else if (lastOfRegions.TryGetValue(operation, out var regions))
+                {
+                    regions.ForEach(region => region.DropAgain());
                 }
             }
         }
@@ -52,6 +59,21 @@ internal static class BackwardPass
                 operation.OutputGradient.Clear();
             }
         }
+    }
+
+    /// <summary>The checkpointed regions that each op is the last one of in a backward pass.</summary>
+    private static Dictionary<Operation, List<CheckpointRegion>> LastOfRegions(List<Operation> operations)
+    {
+        var last = new Dictionary<CheckpointRegion, Operation>();
+        foreach (var operation in operations)
+        {
+            foreach (var region in operation.Regions)
+            {
+                last[region] = operation;
+            }
+        }
+
+        return last.GroupBy(pair => pair.Value, pair => pair.Key).ToDictionary(group => group.Key, group => group.ToList());
     }
 
     /// <summary>The ops behind a tensor, last first, each with the number of gradients that it will get.</summary>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using Mezzo.Checkpointing;
+
 namespace Mezzo.Autograd;
 
 /// <summary>
@@ -6,11 +8,12 @@ namespace Mezzo.Autograd;
 /// Every op derives its own, in one file with its public method, and declares there how autocast and
 /// checkpointing treat it.
 /// </summary>
-internal abstract class Operation
+internal abstract partial class Operation
 {
     private static long _nextSequence;
-    private readonly List<Tensor> _saved = [];
+    private readonly List<SavedTensor> _saved = [];
     private Tensor?[] _inputs = [];
+    private List<Tensor>? _own; // made for the backward pass alone
     private bool _released;
     private bool _mayOverwriteGradient;
 
@@ -58,6 +61,7 @@ internal abstract class Operation
             operation.Sequence = Interlocked.Increment(ref _nextSequence);
             operation.OutputGradient = new GradientSlot(output, isLeaf: false);
             output.Record(operation);
+            CheckpointRegion.Current?.Add(operation, output);
         }
         else
         {
@@ -110,6 +114,12 @@ internal abstract class Operation
                 "Specify retainGraph: true there if you need to backward through the graph again.");
         }
 
+        // Before any gradient is allocated, so that recomputing has that memory.
+        foreach (var saved in _saved)
+        {
+            saved.Tensor.BringBack();
+        }
+
         Backward(gradOutput);
     }
 
@@ -129,13 +139,14 @@ internal abstract class Operation
     internal void Release()
     {
         _released = true;
-        foreach (var tensor in _saved)
+        foreach (var saved in _saved)
         {
-            tensor.SaveCount--;
-            tensor.FreeIfUnused();
+            saved.Tensor.SaveCount--;
+            saved.Tensor.FreeIfUnused();
         }
 
         _saved.Clear();
+        LeaveRegion();
     }
 
     /// <summary>
@@ -163,9 +174,14 @@ internal abstract class Operation
     /// <summary>Keeps a tensor for the backward pass.</summary>
     protected SavedTensor Save(Tensor tensor)
     {
+        if (IsRecomputing)
+        {
+            return SavedBefore(tensor);
+        }
+
         tensor.SaveCount++;
-        _saved.Add(tensor);
-        return new SavedTensor(tensor, Name);
+        _saved.Add(new SavedTensor(tensor, $"the gradient of {Name}"));
+        return _saved[^1];
     }
 
     /// <summary>Keeps an input that may be absent.</summary>
@@ -175,6 +191,11 @@ internal abstract class Operation
     protected SavedTensor SaveOwn(Tensor tensor)
     {
         tensor.IsTransient = true;
+        if (!IsRecomputing)
+        {
+            (_own ??= []).Add(tensor);
+        }
+
         return Save(tensor);
     }
 

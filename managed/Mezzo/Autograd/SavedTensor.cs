@@ -1,28 +1,33 @@
 // SPDX-License-Identifier: MIT
 namespace Mezzo.Autograd;
 
-/// <summary>A tensor that an op keeps for its backward pass, as it was in the forward pass.</summary>
+/// <summary>A tensor that an op keeps for its backward pass, or to be recomputed from, as it was in the forward pass.</summary>
 internal readonly struct SavedTensor
 {
     private readonly Tensor _tensor;
-    private readonly string _operation;
+    private readonly string _use;
     private readonly int _version;
 
-    public SavedTensor(Tensor tensor, string operation)
+    /// <param name="tensor">The tensor.</param>
+    /// <param name="use">What it is kept for, in words.</param>
+    public SavedTensor(Tensor tensor, string use)
     {
         _tensor = tensor;
-        _operation = operation;
+        _use = use;
         _version = tensor.Version;
     }
 
     /// <summary>Whether the elements are those of the forward pass.</summary>
     public bool IsIntact => _tensor is not null && _tensor.Version == _version;
 
+    /// <summary>The tensor, whatever has become of its elements.</summary>
+    public Tensor Tensor => _tensor;
+
     /// <summary>The tensor.</summary>
     /// <exception cref="InvalidOperationException">Its elements have been changed since.</exception>
     public Tensor Value => _tensor.Version == _version
         ? _tensor
         : throw new InvalidOperationException(
-            $"One of the tensors needed for the gradient of {_operation} has been modified by an inplace operation: " +
+            $"One of the tensors needed for {_use} has been modified by an inplace operation: " +
             $"{_tensor.Description} is at version {_tensor.Version}; expected version {_version} instead.");
 }

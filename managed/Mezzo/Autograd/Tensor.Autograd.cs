@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using Mezzo.Autograd;
+using Mezzo.Checkpointing;
 using Mezzo.Native;
 
 namespace Mezzo;
@@ -125,12 +126,27 @@ public partial class Tensor
     /// <summary>Notes the op that made the tensor.</summary>
     internal void Record(Operation producer) => Producer = producer;
 
-    /// <summary>Frees a transient tensor that no op needs any more.</summary>
+    /// <summary>
+    /// Frees a transient tensor that no op needs any more, nor will need before the backward pass, for which a
+    /// <see cref="CheckpointRegion"/> makes it once more.
+    /// </summary>
     internal void FreeIfUnused()
     {
-        if (IsTransient && SaveCount == 0)
+        if (!IsTransient)
         {
-            Dispose();
+            return;
+        }
+
+        if (Region is null)
+        {
+            if (SaveCount == 0)
+            {
+                Dispose();
+            }
+        }
+        else if (SaveCount == 0 || Region.IsOpen)
+        {
+            Drop();
         }
     }
 

@@ -67,27 +67,34 @@ internal sealed class BatchNormOperation(RunningStatistics running, bool trainin
 
         var output = Tensor.Allocate(input.Shape, input.DType, input.Device);
         var (mean, rstd) = (AllocateForChannels(input), AllocateForChannels(input));
+        var moved = IsRecomputing && training ? default : running;
         if (training)
         {
-            TrainingStep.Current?.Buffers?.BeforeChange(running.Mean, running.Variance, running.Batches);
+            TrainingStep.Current?.Buffers?.BeforeChange(moved.Mean, moved.Variance, moved.Batches);
         }
 
         Calls.BatchNormForward(
             output.Handle,
             mean.Handle,
             rstd.Handle,
-            running.Mean?.Handle ?? default,
-            running.Variance?.Handle ?? default,
-            running.Batches?.Handle ?? default,
+            moved.Mean?.Handle ?? default,
+            moved.Variance?.Handle ?? default,
+            moved.Batches?.Handle ?? default,
             input.Handle,
             weight?.Handle ?? default,
             bias?.Handle ?? default,
             Desc());
         if (training)
         {
-            running.Mean?.MarkChanged();
-            running.Variance?.MarkChanged();
-            running.Batches?.MarkChanged();
+            moved.Mean?.MarkChanged();
+            moved.Variance?.MarkChanged();
+            moved.Batches?.MarkChanged();
+        }
+        else
+        {
+            // The gradient does not need them, but recomputing does.
+            Save(running.Mean!);
+            Save(running.Variance!);
         }
 
         SaveForBackward(mean, rstd);

@@ -42,6 +42,11 @@ internal sealed class DropoutOperation(double p, RandomDraw draw) : Operation
 
     protected override Tensor Forward()
     {
+        if (IsRecomputing)
+        {
+            draw.CheckStep(Name);
+        }
+
         var input = Input(0);
         var output = Tensor.Allocate(input.Shape, input.DType, input.Device);
         Calls.DropoutForward(output.Handle, input.Handle, Desc());

@@ -59,17 +59,24 @@ public partial class Tensor : IDisposable
     }
 
     /// <summary>Whether the memory has been freed.</summary>
-    public bool IsDisposed => _handle.Id == 0;
+    public bool IsDisposed => _handle.Id == 0 && !IsDropped;
 
     /// <summary>The tensor's dtype and shape as messages show it, such as <c>f32[20000,150]</c>.</summary>
     public string Description => $"{DType.ShortName()}[{string.Join(',', _shape)}]";
 
     /// <summary>The native handle.</summary>
     /// <exception cref="ObjectDisposedException">The tensor has been freed.</exception>
-    internal MezzoTensor Handle => IsDisposed
-        ? throw new ObjectDisposedException(
-            nameof(Tensor), $"The tensor {Description} has been freed: its scope has ended or it was disposed. Keep() lets a tensor outlive its scope.")
-        : _handle;
+    internal MezzoTensor Handle
+    {
+        get
+        {
+            BringBack();
+            return IsDisposed
+                ? throw new ObjectDisposedException(
+                    nameof(Tensor), $"The tensor {Description} has been freed: its scope has ended or it was disposed. Keep() lets a tensor outlive its scope.")
+                : _handle;
+        }
+    }
 
     /// <summary>The scope that will free the tensor, if any.</summary>
     internal TensorScope? Scope { get; set; }
@@ -188,8 +195,15 @@ public partial class Tensor : IDisposable
     public void Dispose()
     {
         Scope?.Forget(this);
+        if (Region is { IsOpen: true })
+        {
+            Drop(); // what is made of it may have to be made again
+            return;
+        }
+
         FreeAttached();
         Free();
+        IsDropped = false;
         GC.SuppressFinalize(this);
     }
 

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+using Mezzo.Checkpointing;
+
+namespace Mezzo.Autograd;
+
+/// <summary>Running an op's forward pass once more, for elements that a <see cref="CheckpointRegion"/> has dropped.</summary>
+internal abstract partial class Operation
+{
+    private CheckpointRegion? _region;
+    private SavedTensor[] _sources = [];
+    private SavedTensor[] _made = []; // the output, and what it keeps for the backward pass alone
+    private DType? _autocast;
+    private int _savedAgain;
+
+    /// <summary>Whether the forward pass runs for elements that were dropped: what it changed besides, running statistics say, stays as it is.</summary>
+    protected bool IsRecomputing { get; private set; }
+
+    /// <summary>What the op's forward pass reads, as it was then.</summary>
+    internal IReadOnlyList<SavedTensor> Sources => _sources;
+
+    /// <summary>What the op's forward pass makes: the output, and what it keeps for the backward pass alone.</summary>
+    internal IEnumerable<Tensor> Made => _made.Select(made => made.Tensor);
+
+    /// <summary>The checkpointed regions that the op is in, innermost first.</summary>
+    internal IEnumerable<CheckpointRegion> Regions => _region?.WithOuter() ?? [];
+
+    /// <summary>Whether the op would make the same once more: neither what it read nor what it made has been changed in place.</summary>
+    internal bool IsRepeatable => Array.TrueForAll(_sources, source => source.IsIntact) && Array.TrueForAll(_made, made => made.IsIntact);
+
+    /// <summary>Notes what it takes to run the op once more.</summary>
+    /// <param name="region">The innermost region that the op runs in.</param>
+    /// <param name="output">What its forward pass has returned.</param>
+    internal void EnterRegion(CheckpointRegion region, Tensor output)
+    {
+        (_region, _autocast) = (region, Autocast.Current);
+        _made = [.. from made in _own?.Prepend(output) ?? [output] select new SavedTensor(made, $"recomputing {Name}")];
+        _sources =
+        [
+            .. from source in _inputs.OfType<Tensor>().Concat(_saved.Select(saved => saved.Tensor)).Except(Made)
+               select new SavedTensor(source, $"recomputing {Name}"),
+        ];
+    }
+
+    /// <summary>Runs the forward pass once more, and gives what it makes back to the tensors that have been dropped.</summary>
+    /// <exception cref="InvalidOperationException">A source has been changed in place.</exception>
+    internal void Recompute()
+    {
+        foreach (var source in _sources)
+        {
+            _ = source.Value.Handle;
+        }
+
+        CaptureTrace.Current?.Apply(this, _inputs);
+        using var autocast = Autocast.Restore(_autocast);
+        (IsRecomputing, _savedAgain) = (true, 0);
+        try
+        {
+            _made[0].Tensor.Refill(Forward());
+        }
+        finally
+        {
+            IsRecomputing = false;
+        }
+    }
+
+    /// <summary>Takes a tensor that the forward pass saves once more.</summary>
+    /// <returns>What it saved at this point the first time.</returns>
+    private SavedTensor SavedBefore(Tensor tensor)
+    {
+        if (_released)
+        {
+            return new SavedTensor(tensor, Name);
+        }
+
+        var saved = _saved[_savedAgain++];
+        if (_own?.Contains(saved.Tensor) ?? false)
+        {
+            saved.Tensor.Refill(tensor);
+        }
+
+        return saved;
+    }
+
+    private void LeaveRegion()
+    {
+        _region?.Remove(this);
+        _region = null;
+    }
+}

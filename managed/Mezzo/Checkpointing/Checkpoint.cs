@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+using System.Runtime.CompilerServices;
+using Mezzo.Checkpointing;
+
+namespace Mezzo;
+
+/// <summary>
+/// Activation checkpointing: what a part of a forward pass saves for its backward pass is freed, and computed once more
+/// when the backward pass comes to it. Losses, gradients and parameters are bit for bit those of a run without it.
+/// </summary>
+/// <remarks>
+/// The part's recorded ops run once more, not the function: with the inputs, modes, numbers, dtypes and random draws of the
+/// forward pass, whatever has been set since, and without changing running statistics again. So the function may be any,
+/// take what it needs from its surroundings, and be nested; inputs need no gradient. Ops from the inputs to the last one
+/// that is needed run, and no others. What ops without a gradient made is kept.
+/// </remarks>
+/// <example><code>var y = Checkpoint.Run(block.Forward, x);</code></example>
+public static class Checkpoint
+{
+    /// <summary>Runs a function, keeping nothing but what it takes and what it returns.</summary>
+    /// <typeparam name="TOutput">A tensor, or a tuple or list of tensors; other parts of a tuple are passed on.</typeparam>
+    /// <returns>What the function returned.</returns>
+    /// <exception cref="ArgumentException">It returned no tensor.</exception>
+    public static TOutput Run<TOutput>(Func<TOutput> function)
+    {
+        ArgumentNullException.ThrowIfNull(function);
+        if (!NoGrad.IsRecording)
+        {
+            return function();
+        }
+
+        var region = CheckpointRegion.Begin();
+        try
+        {
+            var output = function();
+            var tensors = new List<Tensor>();
+            AddTensors(output, tensors);
+            if (tensors.Count == 0)
+            {
+                throw new ArgumentException(
+                    $"The checkpointed function returned {(output is null ? "null" : $"a {output.GetType().Name} without a tensor")}, "
+                        + "expected a tensor, or a tuple or list of tensors.",
+                    nameof(function));
+            }
+
+            region.End(tensors);
+            return output;
+        }
+        catch when (region.IsOpen)
+        {
+            region.Abandon();
+            throw;
+        }
+    }
+
+    /// <inheritdoc cref="Run{TOutput}(Func{TOutput})"/>
+    /// <typeparam name="TInput">What it takes.</typeparam>
+    /// <typeparam name="TOutput">A tensor, or a tuple or list of tensors; other parts of a tuple are passed on.</typeparam>
+    public static TOutput Run<TInput, TOutput>(Func<TInput, TOutput> function, TInput input)
+    {
+        ArgumentNullException.ThrowIfNull(function);
+        return Run(() => function(input));
+    }
+
+    /// <inheritdoc cref="Run{TInput, TOutput}(Func{TInput, TOutput}, TInput)"/>
+    public static TOutput Run<T1, T2, TOutput>(Func<T1, T2, TOutput> function, T1 input1, T2 input2)
+    {
+        ArgumentNullException.ThrowIfNull(function);
+        return Run(() => function(input1, input2));
+    }
+
+    /// <inheritdoc cref="Run{TInput, TOutput}(Func{TInput, TOutput}, TInput)"/>
+    public static TOutput Run<T1, T2, T3, TOutput>(Func<T1, T2, T3, TOutput> function, T1 input1, T2 input2, T3 input3)
+    {
+        ArgumentNullException.ThrowIfNull(function);
+        return Run(() => function(input1, input2, input3));
+    }
+
+    private static void AddTensors(object? value, List<Tensor> tensors)
+    {
+        switch (value)
+        {
+            case Tensor tensor:
+                tensors.Add(tensor);
+                break;
+            case ITuple tuple:
+                for (int i = 0; i < tuple.Length; i++)
+                {
+                    AddTensors(tuple[i], tensors);
+                }
+
+                break;
+            case IEnumerable<Tensor?> list:
+                tensors.AddRange(list.OfType<Tensor>());
+                break;
+        }
+    }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+namespace Mezzo.Tests.Checkpointing;
+
+/// <summary>
+/// A small network of every kind of op that checkpointing treats in its own way, run in regions that a text names: letters
+/// are its blocks, in order, and parentheses are checkpointed regions. "ab(c(de))f" has two, one inside the other.
+/// </summary>
+internal sealed class CheckpointedNet : Module<Tensor, Tensor>
+{
+    public const string Plain = "abcdef";
+    private const int Width = 8;
+    private readonly string _form;
+    private readonly Dictionary<char, Func<Tensor, Tensor>> _blocks;
+
+    public CheckpointedNet(string form)
+    {
+        _form = form;
+        var (first, branch, last) = (Part("first", new Linear(3, Width)), Part("branch", new Linear(Width, Width)), Part("last", new Linear(Width, 2)));
+        var (layerNorm, batchNorm) = (Part("layer_norm", new LayerNorm([Width])), Part("batch_norm", new BatchNorm1d(Width)));
+        var chain = Part("chain", new Sequential(new Linear(Width, Width), new ReLU(), new Linear(Width, Width), new GELU()));
+        var dropout = Part("dropout", new Dropout(0.3));
+        _blocks = new()
+        {
+            ['a'] = x => first.ForwardRelu(x),
+            ['b'] = x => layerNorm.Forward(x).Gelu(),
+            ['c'] = batchNorm.Forward,
+            ['d'] = x => x + branch.Forward(x).Softmax().Silu(),
+            ['e'] = x => dropout.Forward(chain.Forward(x)),
+            ['f'] = x => last.Forward(x.Relu() * 0.5),
+        };
+    }
+
+    public override Tensor Forward(Tensor input) => Run(input, _form);
+
+    private Tensor Run(Tensor x, string form)
+    {
+        for (int i = 0; i < form.Length; i++)
+        {
+            if (form[i] != '(')
+            {
+                x = _blocks[form[i]](x);
+                continue;
+            }
+
+            int end = End(form, i);
+            string inner = form[(i + 1)..end];
+            x = Checkpoint.Run(taken => Run(taken, inner), x);
+            i = end;
+        }
+
+        return x;
+    }
+
+    private static int End(string form, int start)
+    {
+        int depth = 0;
+        for (int i = start; ; i++)
+        {
+            depth += form[i] == '(' ? 1 : form[i] == ')' ? -1 : 0;
+            if (depth == 0)
+            {
+                return i;
+            }
+        }
+    }
+
+    private T Part<T>(string name, T module)
+        where T : Module => Register(name, module);
+}
