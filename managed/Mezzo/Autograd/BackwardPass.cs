@@ -29,11 +29,14 @@ internal static class BackwardPass
         var operations = Reachable(root.Producer);
         var lastOfRegions = retainGraph ? LastOfRegions(operations) : [];
         bool wasScaled = _isScaled;
+        var observer = TapeObserver.Current;
         try
         {
             foreach (var operation in operations)
             {
+                observer?.BeforeBackward(operation);
                 operation.RunBackward();
+                observer?.AfterBackward(operation);
                 if (!retainGraph)
                 {
                     operation.Release();

@@ -12,8 +12,11 @@ internal abstract partial class Operation
     private DType? _autocast;
     private int _savedAgain;
 
-    /// <summary>Whether the forward pass runs for elements that were dropped: what it changed besides, running statistics say, stays as it is.</summary>
+    /// <summary>Whether the forward pass runs for elements that were dropped.</summary>
     protected bool IsRecomputing { get; private set; }
+
+    /// <summary>Whether the forward pass must leave everything but its output as it is.</summary>
+    protected bool ChangesNothing => IsRecomputing || TapeObserver.Current is { IsTrial: true };
 
     /// <summary>What the op's forward pass reads, as it was then.</summary>
     internal IReadOnlyList<SavedTensor> Sources => _sources;
@@ -24,16 +27,34 @@ internal abstract partial class Operation
     /// <summary>The checkpointed regions that the op is in, innermost first.</summary>
     internal IEnumerable<CheckpointRegion> Regions => _region?.WithOuter() ?? [];
 
+    /// <summary><see cref="Made"/> of an op that may be in no region.</summary>
+    /// <param name="output">What its forward pass has returned.</param>
+    internal IEnumerable<Tensor> MadeWith(Tensor output) => _own?.Prepend(output) ?? [output];
+
     /// <summary>Whether the op would make the same once more: neither what it read nor what it made has been changed in place.</summary>
     internal bool IsRepeatable => Array.TrueForAll(_sources, source => source.IsIntact) && Array.TrueForAll(_made, made => made.IsIntact);
 
-    /// <summary>Notes what it takes to run the op once more.</summary>
-    /// <param name="region">The innermost region that the op runs in.</param>
-    /// <param name="output">What its forward pass has returned.</param>
+    /// <summary>Puts the op in a region, the innermost one that it runs in.</summary>
+    /// <param name="region">The region.</param>
+    /// <param name="output">What the op's forward pass has returned.</param>
     internal void EnterRegion(CheckpointRegion region, Tensor output)
     {
-        (_region, _autocast) = (region, Autocast.Current);
-        _made = [.. from made in _own?.Prepend(output) ?? [output] select new SavedTensor(made, $"recomputing {Name}")];
+        _region = region;
+        NoteSources(output);
+    }
+
+    /// <summary>The tensors that the op keeps for its backward pass.</summary>
+    internal IEnumerable<Tensor> SavedTensors => _saved.Select(saved => saved.Tensor);
+
+    /// <summary>The leaves whose gradients the op writes.</summary>
+    internal IEnumerable<Tensor> Leaves =>
+        from input in _inputs where input is { RequiresGrad: true, Producer: null } select input.GradientOwner;
+
+    /// <summary>Notes what it takes to run the op once more.</summary>
+    internal void NoteSources(Tensor output)
+    {
+        _autocast = Autocast.Current;
+        _made = [.. from made in MadeWith(output) select new SavedTensor(made, $"recomputing {Name}")];
         _sources =
         [
             .. from source in _inputs.OfType<Tensor>().Concat(_saved.Select(saved => saved.Tensor)).Except(Made)

@@ -54,9 +54,12 @@ internal abstract partial class Operation
     {
         operation._inputs = Autocast.CastInputs(operation, inputs);
         CaptureTrace.Current?.Apply(operation, operation._inputs);
+        bool isRecorded = NoGrad.IsRecording && Array.Exists(operation._inputs, input => input is { RequiresGrad: true });
+        var observer = isRecorded ? TapeObserver.Current : null;
+        observer?.BeforeForward(operation);
         var output = operation.Forward();
         OpManifest.Add(operation.Name, operation._inputs, output);
-        if (NoGrad.IsRecording && Array.Exists(operation._inputs, input => input is { RequiresGrad: true }))
+        if (isRecorded)
         {
             operation.Sequence = Interlocked.Increment(ref _nextSequence);
             operation.OutputGradient = new GradientSlot(output, isLeaf: false);
@@ -76,6 +79,7 @@ internal abstract partial class Operation
             }
         }
 
+        observer?.AfterForward(operation, output);
         return output;
     }
 

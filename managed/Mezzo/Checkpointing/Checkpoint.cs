@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-using System.Runtime.CompilerServices;
 using Mezzo.Checkpointing;
 
 namespace Mezzo;
@@ -33,8 +32,7 @@ public static class Checkpoint
         try
         {
             var output = function();
-            var tensors = new List<Tensor>();
-            AddTensors(output, tensors);
+            var tensors = TensorsIn.Of(output);
             if (tensors.Count == 0)
             {
                 throw new ArgumentException(
@@ -74,25 +72,5 @@ public static class Checkpoint
     {
         ArgumentNullException.ThrowIfNull(function);
         return Run(() => function(input1, input2, input3));
-    }
-
-    private static void AddTensors(object? value, List<Tensor> tensors)
-    {
-        switch (value)
-        {
-            case Tensor tensor:
-                tensors.Add(tensor);
-                break;
-            case ITuple tuple:
-                for (int i = 0; i < tuple.Length; i++)
-                {
-                    AddTensors(tuple[i], tensors);
-                }
-
-                break;
-            case IEnumerable<Tensor?> list:
-                tensors.AddRange(list.OfType<Tensor>());
-                break;
-        }
     }
 }

@@ -62,6 +62,15 @@ internal sealed class CheckpointRegion
         }
     }
 
+    /// <summary>Takes no further ops. What the region has made stays until its end.</summary>
+    public void Leave()
+    {
+        if (Innermost.Value == this)
+        {
+            Innermost.Value = _parent;
+        }
+    }
+
     /// <summary>Says that the backward pass needs nothing more for an op.</summary>
     public void Remove(Operation operation)
     {
@@ -116,13 +125,18 @@ internal sealed class CheckpointRegion
         }
     }
 
-    /// <summary>Ends a forward pass that has failed: as if there had been no region.</summary>
+    /// <summary>Ends a forward pass that has failed, or is not what was expected: what has not been dropped yet stays.</summary>
     public void Abandon()
     {
         Close();
-        foreach (var made in Made())
+        foreach (var made in Made().Where(made => !made.IsDropped).ToArray())
         {
             made.Region = _parent;
+        }
+
+        lock (_lock)
+        {
+            LetGo([.. _unreleased == 0 ? _held : []]);
         }
     }
 
@@ -207,7 +221,7 @@ internal sealed class CheckpointRegion
 
     private void Close()
     {
-        Innermost.Value = _parent;
+        Leave();
         IsOpen = false;
     }
 

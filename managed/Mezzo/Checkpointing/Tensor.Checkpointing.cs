@@ -11,6 +11,9 @@ public partial class Tensor
     /// <summary>Whether the elements have been freed, to be made once more when they are asked for.</summary>
     internal bool IsDropped { get; private set; }
 
+    /// <summary>Whether the elements are, in part at least, another tensor's.</summary>
+    internal bool SharesElements(Tensor other) => ReferenceEquals(_version, other._version);
+
     /// <summary>Frees the elements of a tensor that its region can make once more.</summary>
     internal void Drop()
     {

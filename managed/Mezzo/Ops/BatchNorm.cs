@@ -67,7 +67,7 @@ internal sealed class BatchNormOperation(RunningStatistics running, bool trainin
 
         var output = Tensor.Allocate(input.Shape, input.DType, input.Device);
         var (mean, rstd) = (AllocateForChannels(input), AllocateForChannels(input));
-        var moved = IsRecomputing && training ? default : running;
+        var moved = training && ChangesNothing ? default : running;
         if (training)
         {
             TrainingStep.Current?.Buffers?.BeforeChange(moved.Mean, moved.Variance, moved.Batches);

@@ -174,6 +174,9 @@ public partial class Tensor : IDisposable
     /// <summary>Whether the elements are a parameter's 16-bit copy, or a view of one, so that nobody but its owner may write them.</summary>
     internal bool IsParameterCopy { get; set; }
 
+    /// <summary>Whether the elements are those of another tensor, so that the memory is freed when both are.</summary>
+    internal bool IsView { get; private init; }
+
     /// <summary>Dtype that the elements are saved in.</summary>
     internal virtual DType SavedDType => DType;
 
@@ -264,7 +267,7 @@ public partial class Tensor : IDisposable
     {
         CaptureTrace.Current?.Mix(this);
         CaptureTrace.Current?.Mix(offset);
-        var view = new Tensor(Calls.TensorView(Handle, offset, shape), shape.ToArray(), DType, Device, _version) { IsParameterCopy = IsParameterCopy };
+        var view = new Tensor(Calls.TensorView(Handle, offset, shape), shape.ToArray(), DType, Device, _version) { IsParameterCopy = IsParameterCopy, IsView = true };
         GC.KeepAlive(this);
         return view;
     }

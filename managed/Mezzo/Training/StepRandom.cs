@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Globalization;
+using Mezzo.Autograd;
 using Mezzo.Native;
 
 namespace Mezzo;
@@ -31,6 +32,11 @@ internal sealed class StepRandom(Device device) : IResumable, IDisposable
     /// <param name="source">Null for <see cref="RandomSource.Default"/>; in a training step its seed alone is used.</param>
     public static RandomDraw NextDraw(Device device, RandomSource? source)
     {
+        if (TapeObserver.Current is { IsTrial: true })
+        {
+            return default;
+        }
+
         if (TrainingStep.Current?.Random is { } step && step.Tensor.Device == device)
         {
             return step.Next(source);

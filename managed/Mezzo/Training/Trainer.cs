@@ -64,6 +64,31 @@ public sealed partial class Trainer : IDisposable
     /// <summary>How the latest step ran, captured or not, and why so.</summary>
     public CaptureStatus CaptureStatus => _runner.Status;
 
+    /// <summary>Which activations the coming steps compute once more instead of keeping them; null, as at first, for none.</summary>
+    /// <remarks>Changes neither losses nor gradients nor parameters. One plan is for all micro-batches of a step.</remarks>
+    public CheckpointPlan? Checkpoint
+    {
+        get => _training.Plan;
+        set
+        {
+            _runner.ReadPending();
+            _training.Plan = value;
+        }
+    }
+
+    /// <summary>
+    /// Measures a step without taking it: what the plans for <see cref="Checkpoint"/> follow from. With several micro-batches
+    /// give the loss of one.
+    /// </summary>
+    /// <param name="loss">As in <see cref="Step(Func{Tensor})"/>.</param>
+    /// <example><code>trainer.Checkpoint = trainer.Profile(() => Losses.Mse(model.Forward(x), y)).ForBudget(64_000_000);</code></example>
+    public CheckpointProfile Profile(Func<Tensor> loss)
+    {
+        ArgumentNullException.ThrowIfNull(loss);
+        _runner.ReadPending();
+        return _training.Profile(FunctionOf(loss));
+    }
+
     /// <summary>Runs one step.</summary>
     /// <param name="loss">
     /// Runs the model and returns the loss, a scalar, inside the step's scope and autocast. Called once, not at all once

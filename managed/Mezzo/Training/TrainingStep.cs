@@ -47,11 +47,14 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
     /// <summary>What the steps draw at random.</summary>
     public StepRandom Random { get; } = new(optimizer.Device);
 
+    /// <summary>Which activations are computed once more; null for none.</summary>
+    public CheckpointPlan? Plan { get; set; }
+
     /// <summary>What skipped steps change; null where no step is tried again.</summary>
     public StepBuffers? Buffers { get; } = isTriedAgain ? new() : null;
 
     /// <summary>What a captured step holds as it was, as a value that can be compared.</summary>
-    public object Settings => (optimizer.Settings, scaler.Policy, Autocast.Current, NoGrad.IsRecording, Runtime.AllowTf32);
+    public object Settings => (optimizer.Settings, scaler.Policy, Autocast.Current, NoGrad.IsRecording, Runtime.AllowTf32, Plan);
 
     /// <summary>Issues the step to the device. The gradients must have been cleared.</summary>
     /// <param name="function">The loss function.</param>
@@ -128,6 +131,21 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
         return step;
     }
 
+    /// <summary>Measures the forward and backward pass of a step, which is not run.</summary>
+    public CheckpointProfile Profile(StepFunction function)
+    {
+        var plan = Plan;
+        Plan = null;
+        try
+        {
+            return CheckpointProfile.Measure(() => Forward(function, function.Inputs, 0), optimizer.Device);
+        }
+        finally
+        {
+            Plan = plan;
+        }
+    }
+
     /// <summary>Waits for the step issued last.</summary>
     public (ScalerStepResult Step, double Loss) Read(IssuedScalerStep issued) => _report!.Read(issued);
 
@@ -157,6 +175,7 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
     private Tensor Forward(StepFunction function, IReadOnlyList<Tensor> inputs, int index)
     {
         using var autocast = Autocast.Enable(precision);
+        using var planned = Plan?.Enter();
         var outer = _current;
         _current = this;
         try

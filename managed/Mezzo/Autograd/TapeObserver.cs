@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+namespace Mezzo.Autograd;
+
+/// <summary>Is told of the ops that are recorded, and of those that run backward, while it is installed.</summary>
+internal abstract class TapeObserver
+{
+    private static readonly AsyncLocal<TapeObserver?> Installed = new();
+
+    /// <summary>The observer that was installed last; null for none.</summary>
+    public static TapeObserver? Current => Installed.Value;
+
+    /// <summary>
+    /// Whether what runs is a trial, after which everything is to be as before: running statistics do not move, and random
+    /// draws are not counted.
+    /// </summary>
+    public virtual bool IsTrial => false;
+
+    /// <summary>Makes this the current observer until the result is disposed of.</summary>
+    public IDisposable Install()
+    {
+        var installation = new Installation(Installed.Value);
+        Installed.Value = this;
+        return installation;
+    }
+
+    /// <summary>An op that will be recorded is about to run.</summary>
+    public virtual void BeforeForward(Operation operation)
+    {
+    }
+
+    /// <summary>An op has run and is recorded, and what was cast for it is freed.</summary>
+    public virtual void AfterForward(Operation operation, Tensor output)
+    {
+    }
+
+    /// <summary>An op is about to run backward.</summary>
+    public virtual void BeforeBackward(Operation operation)
+    {
+    }
+
+    /// <summary>An op has run backward, and what it saved is still there.</summary>
+    public virtual void AfterBackward(Operation operation)
+    {
+    }
+
+    private sealed class Installation(TapeObserver? outer) : IDisposable
+    {
+        public void Dispose() => Installed.Value = outer;
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+using System.Globalization;
+using Mezzo.Checkpointing;
+
+namespace Mezzo;
+
+/// <summary>
+/// Which activations of a training step are kept and which are computed once more, and what that takes. Given to a
+/// <see cref="Trainer"/>, or entered around forward passes of one's own.
+/// </summary>
+/// <remarks>
+/// It is a plan for the step that was measured. A step with other ops is computed right too, but keeps what it has not
+/// dropped when the first op differs. Other sizes of the same ops take other bytes than predicted.
+/// </remarks>
+/// <example><code>
+/// var plan = CheckpointPlan.ForBudget(model, sample, 64_000_000);
+/// using (plan.Enter()) { loss = Losses.Mse(model.Forward(x), y); }
+/// loss.Backward();
+/// </code></example>
+public sealed class CheckpointPlan
+{
+    private readonly TapeRecord _record;
+    private readonly TapeSchedule _schedule;
+
+    internal CheckpointPlan(TapeRecord record, TapeSchedule schedule)
+    {
+        (_record, _schedule) = (record, schedule);
+        (PredictedPeakBytes, PredictedActivationBytes, RecomputeSeconds) = TapeSimulator.Run(record, schedule);
+    }
+
+    /// <summary>Most bytes of the device's memory that are in use at any time of a step, with those before it.</summary>
+    public long PredictedPeakBytes { get; }
+
+    /// <summary>Bytes that the forward pass leaves for the backward pass.</summary>
+    public long PredictedActivationBytes { get; }
+
+    /// <summary>Seconds of forward and backward pass.</summary>
+    public double PredictedSeconds => _record.Seconds + RecomputeSeconds;
+
+    /// <summary>Seconds of it for what is computed once more.</summary>
+    public double RecomputeSeconds { get; }
+
+    /// <summary>Number of regions that are computed once more, those inside others included.</summary>
+    public int Regions => _schedule.Regions.Sum(region => region.WithInner().Count());
+
+    /// <summary>How the latest forward pass under the plan differed from the one that was measured; null if it did not.</summary>
+    public string? Difference { get; private set; }
+
+    /// <summary><see cref="CheckpointProfile.ForBudget"/> of a model that is measured for it.</summary>
+    public static CheckpointPlan ForBudget<TInput, TOutput>(Module<TInput, TOutput> model, TInput sample, long bytes, Device? device = null) =>
+        CheckpointProfile.Measure(model, sample, device).ForBudget(bytes);
+
+    /// <summary>Plans the forward pass that runs until the result is disposed of.</summary>
+    public IDisposable Enter() => new Entered(this);
+
+    /// <inheritdoc/>
+    public override string ToString() => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{Regions} regions, {PredictedPeakBytes} bytes at most, {RecomputeSeconds:g3} s more than {_record.Seconds:g3} s");
+
+    private sealed class Entered : IDisposable
+    {
+        private readonly CheckpointPlan _plan;
+        private readonly PlannedRun _run;
+
+        public Entered(CheckpointPlan plan)
+        {
+            _plan = plan;
+            _run = new PlannedRun(plan._record, plan._schedule).Begin();
+        }
+
+        public void Dispose()
+        {
+            _run.Dispose();
+            _plan.Difference = _run.Difference;
+        }
+    }
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+using Mezzo.Checkpointing;
+
+namespace Mezzo;
+
+/// <summary>
+/// What a training step takes, op by op, and the plans that follow from it: which activations to keep and which to compute
+/// once more, for any number of bytes.
+/// </summary>
+/// <remarks>
+/// A measurement runs the step a few times, forward and backward, and leaves nothing behind: gradients are put back, running
+/// statistics do not move, random numbers are not drawn. Modules of one's own that change something else change it.
+/// <para>
+/// The chain of a step's ops, cut where a single tensor passes, is solved exactly by the dynamic programme of rotor
+/// (Herrmann, Beaumont, Eyraud-Dubois and others, "Optimal checkpointing for heterogeneous chains", hal-02352969); each of its
+/// solutions is then played through with the measured bytes, which gives the peak.
+/// </para>
+/// </remarks>
+public sealed class CheckpointProfile
+{
+    private const int Runs = 3;
+    private readonly TapeRecord _record;
+    private readonly TapeChain _chain;
+
+    private CheckpointProfile(TapeRecord record)
+    {
+        _record = record;
+        _chain = new TapeChain(record);
+        Uncheckpointed = Plan([]);
+        Curve = [.. ParetoFront(Candidates().Append(Uncheckpointed))];
+    }
+
+    /// <summary>The plan that keeps everything that is not cheap to compute once more.</summary>
+    private CheckpointPlan Uncheckpointed { get; }
+
+    /// <summary>The plans among which none is better in both bytes and time, from the fewest bytes, which take the longest, to the most.</summary>
+    public IReadOnlyList<CheckpointPlan> Curve { get; }
+
+    /// <summary>Measures a loss function.</summary>
+    /// <param name="loss">Returns the loss, a scalar, in the autocast that it is to be trained in.</param>
+    /// <param name="device">Where it runs; null for <see cref="Device.Default"/>.</param>
+    /// <exception cref="ArgumentException">The loss does not require a gradient, or is not a scalar.</exception>
+    /// <exception cref="InvalidOperationException">It does not run the same ops each time.</exception>
+    public static CheckpointProfile Measure(Func<Tensor> loss, Device? device = null)
+    {
+        ArgumentNullException.ThrowIfNull(loss);
+        return new CheckpointProfile(TapeRecorder.Measure(device ?? Device.Default, Runs, () =>
+        {
+            var root = loss();
+            return root is { RequiresGrad: true, ElementCount: 1, Producer: not null }
+                ? root
+                : throw new ArgumentException(
+                    $"The loss is {root.Description}{(root.RequiresGrad ? "" : " and requires no gradient")}, expected a scalar that was computed from what does.", nameof(loss));
+        }));
+    }
+
+    /// <summary>Measures a model, with the sum of its outputs as loss.</summary>
+    /// <typeparam name="TInput">What the model takes.</typeparam>
+    /// <typeparam name="TOutput">A tensor, or a tuple or list of tensors.</typeparam>
+    /// <param name="model">The model.</param>
+    /// <param name="sample">An input of the size that it is to be trained with.</param>
+    /// <param name="device">Where it runs; null for <see cref="Device.Default"/>.</param>
+    public static CheckpointProfile Measure<TInput, TOutput>(Module<TInput, TOutput> model, TInput sample, Device? device = null)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        return Measure(
+            () =>
+            {
+                var outputs = TensorsIn.Of(model.Forward(sample)).Where(output => output.RequiresGrad).Select(output => output.Sum().To(DType.Float64)).ToArray();
+                return outputs.Length > 0
+                    ? outputs.Aggregate((sum, output) => sum + output)
+                    : throw new ArgumentException("The model's output has no tensor that requires a gradient.", nameof(model));
+            },
+            device);
+    }
+
+    /// <summary>The fastest plan whose peak is within a budget.</summary>
+    /// <param name="bytes">Most bytes of the device's memory, with those that are live before the step: parameters, their states, data.</param>
+    /// <exception cref="ArgumentOutOfRangeException">No plan takes so few.</exception>
+    public CheckpointPlan ForBudget(long bytes) =>
+        Curve.LastOrDefault(plan => plan.PredictedPeakBytes <= bytes)
+        ?? throw new ArgumentOutOfRangeException(
+            nameof(bytes), bytes, $"The smallest plan of this step takes {Smallest().PredictedPeakBytes} bytes, however much of it is computed once more.");
+
+    /// <summary>Whether a step fits into so many bytes, if need be by computing all it can once more.</summary>
+    public bool WillFit(long bytes) => Smallest().PredictedPeakBytes <= bytes;
+
+    /// <summary>The plan of the least time: nothing is computed once more but what costs next to nothing.</summary>
+    public CheckpointPlan Fastest() => Curve[^1];
+
+    /// <summary>The plan of the fewest bytes.</summary>
+    public CheckpointPlan Smallest() => Curve[0];
+
+    /// <summary>
+    /// The plan of so many segments, each of which is computed once more but the last, with as few bytes in the largest as
+    /// can be.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Less than 1, or more than there are places to cut the step at.</exception>
+    public CheckpointPlan ForSegments(int count)
+    {
+        if (count < 1 || count > _chain.Stages.Count)
+        {
+            throw new ArgumentOutOfRangeException(nameof(count), count, $"The number of segments must be from 1 to {_chain.Stages.Count}, the places that this step can be cut at.");
+        }
+
+        long[] bytes = [.. _chain.Stages.Select(stage => stage.TapeBytes)];
+        int[] starts = BalancedSplit.Starts(bytes, count);
+        return Plan([.. starts.SkipLast(1).Select((start, i) => new ChainSegment(start, starts[i + 1] - 1, []))]);
+    }
+
+    private IEnumerable<CheckpointPlan> Candidates()
+    {
+        long most = _chain.Stages.Sum(stage => stage.TapeBytes + stage.ForwardTemporaryBytes) + _chain.Stages.Max(stage => stage.BackwardTemporaryBytes + stage.OutputBytes);
+        var solver = new ChainSolver(_chain.Stages, inputBytes: 0, most);
+        return solver.Curve.Select(point => Plan(solver.ScheduleFor(point.Bytes)));
+    }
+
+    private CheckpointPlan Plan(IReadOnlyList<ChainSegment> segments) => new(_record, new TapeSchedule(_record, _chain.RegionsOf(segments)));
+
+    private static IEnumerable<CheckpointPlan> ParetoFront(IEnumerable<CheckpointPlan> plans)
+    {
+        double best = double.PositiveInfinity;
+        foreach (var plan in plans.OrderBy(plan => plan.PredictedPeakBytes).ThenBy(plan => plan.PredictedSeconds))
+        {
+            if (plan.PredictedSeconds < best)
+            {
+                best = plan.PredictedSeconds;
+                yield return plan;
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+using Mezzo.Autograd;
+
+namespace Mezzo.Checkpointing;
+
+/// <summary>Runs a step's forward pass under a schedule: opens and ends regions at the positions that it names.</summary>
+/// <remarks>
+/// A step whose ops are not those that were measured, because its shapes or the path it takes have changed, is right all
+/// the same: from the first op that differs on, nothing is dropped.
+/// </remarks>
+internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule) : TapeObserver, IDisposable
+{
+    private readonly Stack<(ScheduledRegion Scheduled, CheckpointRegion Region)> _open = [];
+    private readonly Dictionary<int, Tensor> _passing = []; // what later ops will read
+    private readonly Dictionary<int, CheckpointRegion> _alone = [];
+    private IDisposable? _installation;
+    private CheckpointRegion? _aroundNext;
+    private int _position;
+
+    /// <summary>What differs from the step that was measured; null for nothing.</summary>
+    public string? Difference { get; private set; }
+
+    /// <summary>Begins a forward pass.</summary>
+    public PlannedRun Begin()
+    {
+        _installation = Install();
+        return this;
+    }
+
+    public override void BeforeForward(Operation operation)
+    {
+        if (Difference is not null)
+        {
+            return;
+        }
+
+        if (_position == record.Ops.Count || record.Ops[_position].Name != operation.Name)
+        {
+            Stop(_position == record.Ops.Count
+                ? $"it has more than the {_position} ops that were planned for"
+                : $"its op {_position} is {operation.Name}, planned was {record.Ops[_position].Name}");
+            return;
+        }
+
+        for (var region = Starting(); region is not null; region = Starting())
+        {
+            _open.Push((region, CheckpointRegion.Begin()));
+        }
+
+        _aroundNext = schedule.Alone.Contains(_position) ? CheckpointRegion.Begin() : null;
+
+        ScheduledRegion? Starting() =>
+            (_open.TryPeek(out var around) ? around.Scheduled.Inner : schedule.Regions).FirstOrDefault(region => region.First == _position);
+    }
+
+    public override void AfterForward(Operation operation, Tensor output)
+    {
+        if (Difference is not null)
+        {
+            return;
+        }
+
+        var op = record.Ops[_position];
+        if (_aroundNext is not null)
+        {
+            _aroundNext.Leave();
+            _alone.Add(_position, _aroundNext);
+        }
+
+        foreach (var (number, made) in op.Made.Zip(operation.MadeWith(output)))
+        {
+            _passing[number] = made;
+        }
+
+        foreach (int number in record.LastUsedAt(_position))
+        {
+            if (_passing.Remove(number, out var tensor))
+            {
+                Drop(number, tensor);
+            }
+        }
+
+        while (_open.TryPeek(out var open) && open.Scheduled.Last == _position)
+        {
+            _open.Pop();
+            open.Region.End(_passing.Where(pair => record.Tensors[pair.Key].Maker >= open.Scheduled.First).Select(pair => pair.Value));
+        }
+
+        _position++;
+    }
+
+    /// <summary>Ends the forward pass.</summary>
+    public void Dispose()
+    {
+        Stop(_position < record.Ops.Count ? $"it has {_position} ops, planned were {record.Ops.Count}" : null);
+        _installation?.Dispose();
+    }
+
+    private void Drop(int number, Tensor tensor)
+    {
+        int maker = record.Tensors[number].Maker;
+        if (schedule.Alone.Contains(maker))
+        {
+            if (number == record.Ops[maker].Made[0] && _alone.Remove(maker, out var alone))
+            {
+                alone.End([]); // with what the op keeps for its backward pass alone
+            }
+        }
+        else if (schedule.OwnerOf(number) is not null)
+        {
+            tensor.Drop();
+        }
+    }
+
+    /// <summary>Ends what is open, and drops nothing of it.</summary>
+    private void Stop(string? difference)
+    {
+        Difference ??= difference;
+        foreach (var region in _alone.Values.Concat(_open.Select(open => open.Region)))
+        {
+            region.Abandon();
+        }
+
+        _open.Clear();
+        _alone.Clear();
+    }
+}

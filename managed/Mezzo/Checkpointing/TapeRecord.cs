@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+namespace Mezzo.Checkpointing;
+
+/// <summary>What was measured of a step's forward and backward pass: its ops in order, and the tensors they make.</summary>
+/// <param name="Ops">The recorded ops, by position.</param>
+/// <param name="Tensors">What they made.</param>
+/// <param name="BytesBefore">Live bytes before the step.</param>
+internal sealed record TapeRecord(IReadOnlyList<TapeOp> Ops, IReadOnlyList<TapeTensor> Tensors, long BytesBefore)
+{
+    private readonly Lazy<ILookup<int, int>> _lastUses = new(() => Enumerable.Range(0, Tensors.Count).ToLookup(number => Tensors[number].LastUse));
+
+    /// <summary>Seconds of forward and backward pass without recomputing anything.</summary>
+    public double Seconds => Ops.Sum(op => op.ForwardSeconds + op.BackwardSeconds);
+
+    /// <summary>The tensors that nothing reads any more in the forward pass once the op at a position has run.</summary>
+    public IEnumerable<int> LastUsedAt(int position) => _lastUses.Value[position];
+
+    /// <summary>This record with the smaller ones of its seconds and those of another run of the same step.</summary>
+    /// <exception cref="InvalidOperationException">The step had other ops.</exception>
+    public TapeRecord Fastest(TapeRecord other)
+    {
+        if (!Ops.Select(op => op.Name).SequenceEqual(other.Ops.Select(op => op.Name)))
+        {
+            throw new InvalidOperationException(
+                $"Two runs of the step differ, one of {Ops.Count} ops and one of {other.Ops.Count}: its ops must be the same each time to plan for them.");
+        }
+
+        return this with
+        {
+            Ops =
+            [
+                .. Ops.Zip(other.Ops, (mine, others) => mine with
+                {
+                    ForwardSeconds = Math.Min(mine.ForwardSeconds, others.ForwardSeconds),
+                    BackwardSeconds = Math.Min(mine.BackwardSeconds, others.BackwardSeconds),
+                }),
+            ],
+        };
+    }
+}
+
+/// <summary>An op of a step.</summary>
+/// <param name="Name">Its name, as in the C ABI.</param>
+/// <param name="IsCheap">Whether it costs about a pass over memory.</param>
+/// <param name="Sources">Tensors that it reads of those that ops of the step have made.</param>
+/// <param name="Made">Tensors that it makes, the output first.</param>
+/// <param name="Saved">Tensors that it keeps for its backward pass, of those made in the step.</param>
+internal sealed record TapeOp(string Name, bool IsCheap, int[] Sources, int[] Made, int[] Saved)
+{
+    /// <summary>Seconds of the forward pass.</summary>
+    public double ForwardSeconds { get; init; }
+
+    /// <summary>Seconds of the backward pass.</summary>
+    public double BackwardSeconds { get; set; }
+
+    /// <summary>Most bytes that were live while it ran, beyond those before: its results, and scratch memory.</summary>
+    public long ForwardPeak { get; init; }
+
+    /// <summary>Bytes that stayed live since the op before, other than those of recorded tensors: what ran in between without being recorded.</summary>
+    public long OtherBytes { get; set; }
+
+    /// <summary>As <see cref="ForwardPeak"/>, of the backward pass: gradients, and scratch memory.</summary>
+    public long BackwardPeak { get; set; }
+
+    /// <summary>Bytes of gradients that were live after its backward pass, less those before.</summary>
+    public long BackwardBytes { get; set; }
+}
+
+/// <summary>A tensor that an op of a step makes.</summary>
+/// <param name="Bytes">Bytes of its elements; 0 for a view.</param>
+/// <param name="Maker">Position of the op.</param>
+/// <param name="Storage">The tensor whose elements it has: itself, or for a view the one that it is a view of.</param>
+internal sealed record TapeTensor(long Bytes, int Maker, int Storage)
+{
+    /// <summary>
+    /// Position of the last op that reads it in the forward pass, or after which it was freed; that of its maker where there is
+    /// none.
+    /// </summary>
+    public int LastUse { get; set; } = Maker;
+
+    /// <summary>How often ops keep it for their backward pass.</summary>
+    public int Saves { get; set; }
+
+    /// <summary>Whether it dies once nothing needs it; others live as long as the step's scope.</summary>
+    public bool IsTransient { get; set; }
+}

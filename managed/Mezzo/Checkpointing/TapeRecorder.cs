@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+using System.Diagnostics;
+using Mezzo.Autograd;
+
+namespace Mezzo.Checkpointing;
+
+/// <summary>Measures the ops of one run of a step: their bytes, their seconds, and which tensors pass between them.</summary>
+internal sealed class TapeRecorder : TapeObserver
+{
+    private const long Alignment = 64; // that the library rounds allocations up to
+    private readonly Device _device;
+    private readonly List<TapeOp> _ops = [];
+    private readonly List<TapeTensor> _tensors = [];
+    private readonly List<Tensor> _made = []; // the tensors themselves, by number
+    private readonly Dictionary<Tensor, int> _numbers = [];
+    private readonly Dictionary<Operation, int> _positions = [];
+    private readonly List<int> _there = []; // those that have not been freed
+    private readonly GradientsAside _gradients;
+    private readonly long _bytesBefore;
+    private long _bytesAfterOp;
+    private long _bytesAtStart;
+    private long _freedBytes;
+    private long _start;
+
+    private TapeRecorder(Device device, GradientsAside gradients)
+    {
+        (_device, _gradients) = (device, gradients);
+        _bytesAfterOp = device.Memory.CurrentBytes;
+        _bytesBefore = _bytesAfterOp - gradients.Bytes;
+    }
+
+    public override bool IsTrial => true;
+
+    /// <summary>Runs a step a few times and measures it. Nothing of it stays behind, gradients included.</summary>
+    /// <param name="device">Where its ops run.</param>
+    /// <param name="runs">Number of runs, of which the fastest counts for each op, after one to warm up.</param>
+    /// <param name="loss">Returns what to differentiate, a scalar.</param>
+    /// <exception cref="InvalidOperationException">The runs are not of the same ops.</exception>
+    public static TapeRecord Measure(Device device, int runs, Func<Tensor> loss)
+    {
+        using var gradients = new GradientsAside();
+        Run(device, gradients, loss);
+        var record = Run(device, gradients, loss);
+        for (int run = 1; run < runs; run++)
+        {
+            record = record.Fastest(Run(device, gradients, loss));
+        }
+
+        return record;
+    }
+
+    public override void BeforeForward(Operation operation)
+    {
+        _freedBytes = TakeFreed(_ops.Count - 1);
+        Start();
+    }
+
+    public override void AfterForward(Operation operation, Tensor output)
+    {
+        double seconds = Stop();
+        operation.NoteSources(output);
+        _positions[operation] = _ops.Count;
+        int[] made = [.. operation.Made.Select(Number)];
+        var op = new TapeOp(
+            operation.Name, operation.RecomputeClass == RecomputeClass.Cheap, Known(operation.Sources.Select(source => source.Tensor)), made, Known(operation.SavedTensors))
+        {
+            ForwardSeconds = seconds,
+            ForwardPeak = _device.Memory.PeakBytes - _bytesAtStart,
+        };
+        foreach (int source in op.Sources)
+        {
+            _tensors[source].LastUse = _ops.Count;
+        }
+
+        foreach (int saved in op.Saved)
+        {
+            _tensors[saved].Saves++;
+        }
+
+        _freedBytes += TakeFreed(_ops.Count);
+        long bytes = _device.Memory.CurrentBytes;
+        op.OtherBytes = bytes - _bytesAfterOp - made.Sum(number => _tensors[number].Bytes) + _freedBytes;
+        _bytesAfterOp = bytes;
+        _ops.Add(op);
+    }
+
+    public override void BeforeBackward(Operation operation)
+    {
+        _gradients.PutAside(operation.Leaves);
+        Start();
+    }
+
+    public override void AfterBackward(Operation operation)
+    {
+        double seconds = Stop();
+        if (_positions.TryGetValue(operation, out int position))
+        {
+            var op = _ops[position];
+            op.BackwardSeconds = seconds;
+            op.BackwardPeak = _device.Memory.PeakBytes - _bytesAtStart;
+            op.BackwardBytes = _device.Memory.CurrentBytes - _bytesAtStart;
+        }
+    }
+
+    private static TapeRecord Run(Device device, GradientsAside gradients, Func<Tensor> loss)
+    {
+        using var scope = TensorScope.Begin();
+        var recorder = new TapeRecorder(device, gradients);
+        using (recorder.Install())
+        {
+            var root = loss();
+            recorder.NoteTransients();
+            root.Backward();
+        }
+
+        gradients.Clear();
+        return new TapeRecord(recorder._ops, recorder._tensors, recorder._bytesBefore);
+    }
+
+    private void NoteTransients()
+    {
+        for (int number = 0; number < _tensors.Count; number++)
+        {
+            _tensors[number].IsTransient = _made[number].IsTransient;
+        }
+    }
+
+    /// <summary>Bytes of tensors that have been freed since this was asked last, after the op at a position.</summary>
+    private long TakeFreed(int position)
+    {
+        long bytes = 0;
+        _there.RemoveAll(number =>
+        {
+            if (!_made[number].IsDisposed)
+            {
+                return false;
+            }
+
+            _tensors[number].LastUse = Math.Max(_tensors[number].LastUse, position);
+            bytes += _tensors[number].Bytes;
+            return true;
+        });
+        return bytes;
+    }
+
+    private void Start()
+    {
+        _device.Synchronize();
+        _device.ResetPeakMemory();
+        _bytesAtStart = _device.Memory.CurrentBytes;
+        _start = Stopwatch.GetTimestamp();
+    }
+
+    private double Stop()
+    {
+        _device.Synchronize();
+        return Stopwatch.GetElapsedTime(_start).TotalSeconds;
+    }
+
+    private int Number(Tensor made)
+    {
+        int number = _tensors.Count;
+        int viewed = made.IsView ? _made.FindLastIndex(made.SharesElements) : -1;
+        _tensors.Add(new TapeTensor(made.IsView ? 0 : AlignedBytes(made), _ops.Count, viewed < 0 ? number : _tensors[viewed].Storage));
+        _made.Add(made);
+        _there.Add(number);
+        _numbers[made] = number;
+        return number;
+    }
+
+    private static long AlignedBytes(Tensor tensor) => (tensor.ElementCount * tensor.DType.Size() + Alignment - 1) / Alignment * Alignment;
+
+    private int[] Known(IEnumerable<Tensor> tensors) =>
+        [.. tensors.Where(_numbers.ContainsKey).Select(tensor => _numbers[tensor])];
+
+    /// <summary>Gradients that leaves had before, put aside while others are computed, and put back.</summary>
+    private sealed class GradientsAside : IDisposable
+    {
+        private readonly Dictionary<Tensor, (Tensor? Gradient, bool IsScaled)> _leaves = [];
+
+        /// <summary>Bytes that are live because of what was put aside, which a step would have cleared.</summary>
+        public long Bytes => _leaves.Values.Sum(leaf => leaf.Gradient is { } gradient ? AlignedBytes(gradient) : 0);
+
+        public void PutAside(IEnumerable<Tensor> leaves)
+        {
+            foreach (var leaf in leaves)
+            {
+                if (!_leaves.ContainsKey(leaf))
+                {
+                    bool isScaled = leaf.IsGradScaled;
+                    _leaves.Add(leaf, (leaf.TakeGrad(), isScaled));
+                }
+            }
+        }
+
+        public void Clear()
+        {
+            foreach (var leaf in _leaves.Keys)
+            {
+                leaf.ClearGrad();
+            }
+        }
+
+        public void Dispose()
+        {
+            Clear();
+            foreach (var (leaf, (gradient, isScaled)) in _leaves)
+            {
+                if (gradient is not null)
+                {
+                    leaf.PutGrad(gradient);
+                    leaf.IsGradScaled = isScaled;
+                }
+            }
+        }
+    }
+}

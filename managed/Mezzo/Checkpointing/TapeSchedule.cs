@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+namespace Mezzo.Checkpointing;
+
+/// <summary>A checkpointed region of a step: the ops at positions First to Last, with regions inside it.</summary>
+internal sealed record ScheduledRegion(int First, int Last, IReadOnlyList<ScheduledRegion> Inner)
+{
+    /// <summary>This region and those inside it, outer ones first.</summary>
+    public IEnumerable<ScheduledRegion> WithInner() => Inner.SelectMany(inner => inner.WithInner()).Prepend(this);
+}
+
+/// <summary>
+/// What is done with each tensor that a step's ops make: kept as without checkpointing, dropped with the region that it is
+/// made in, or dropped alone because the one op that makes it is cheap.
+/// </summary>
+internal sealed class TapeSchedule
+{
+    private readonly ScheduledRegion?[] _innermost;
+    private readonly ScheduledRegion?[] _owners;
+
+    /// <param name="record">The step.</param>
+    /// <param name="regions">Disjoint regions, in order.</param>
+    public TapeSchedule(TapeRecord record, IReadOnlyList<ScheduledRegion> regions)
+    {
+        Regions = regions;
+        _innermost = new ScheduledRegion?[record.Ops.Count];
+        var parents = new Dictionary<ScheduledRegion, ScheduledRegion>(ReferenceEqualityComparer.Instance);
+        foreach (var region in regions.SelectMany(region => region.WithInner()))
+        {
+            Array.Fill(_innermost, region, region.First, region.Last - region.First + 1);
+            foreach (var inner in region.Inner)
+            {
+                parents.Add(inner, region);
+            }
+        }
+
+        _owners = [.. record.Tensors.Select(Owner)];
+        Parents = parents;
+        Alone = FindCheap(record);
+
+        ScheduledRegion? Owner(TapeTensor tensor)
+        {
+            // What an op outside of it reads is a region's output, and belongs to the one around it.
+            var region = _innermost[tensor.Maker];
+            while (region is not null && tensor.LastUse > region.Last)
+            {
+                region = parents.GetValueOrDefault(region);
+            }
+
+            return region;
+        }
+    }
+
+    /// <summary>Disjoint regions, in order.</summary>
+    public IReadOnlyList<ScheduledRegion> Regions { get; }
+
+    /// <summary>The region around each inner one.</summary>
+    public IReadOnlyDictionary<ScheduledRegion, ScheduledRegion> Parents { get; }
+
+    /// <summary>Positions of ops whose output is dropped alone after its last use, and made again when it is asked for.</summary>
+    public IReadOnlySet<int> Alone { get; }
+
+    /// <summary>The region that drops a tensor; null where it is kept, or dropped alone.</summary>
+    public ScheduledRegion? OwnerOf(int tensor) => _owners[tensor];
+
+    /// <summary>The innermost region that an op is in; null for none.</summary>
+    public ScheduledRegion? RegionOf(int position) => _innermost[position];
+
+    /// <summary>
+    /// Cheap ops whose output would be kept though their inputs are kept too, or made again cheaply: storing it saves next
+    /// to nothing.
+    /// </summary>
+    private HashSet<int> FindCheap(TapeRecord record)
+    {
+        const long LeastBytes = 4096;
+        var cheap = new HashSet<int>();
+        for (int position = 0; position < record.Ops.Count; position++)
+        {
+            var op = record.Ops[position];
+            var output = record.Tensors[op.Made[0]];
+            if (op.IsCheap && output.Bytes >= LeastBytes && output.Saves > 0 && output.LastUse > position && !IsOutput(op.Made[0], position)
+                && op.Sources.Length > 0 && Array.TrueForAll(op.Sources, source => IsAtHand(source, op.Made[0])))
+            {
+                cheap.Add(position);
+            }
+        }
+
+        return cheap;
+
+        // A region's output is what it is made again from.
+        bool IsOutput(int tensor, int position) => _innermost[position] != _owners[tensor];
+
+        bool IsAtHand(int source, int of) =>
+            _owners[source] == _owners[of] && (record.Tensors[source].Saves > 0 || cheap.Contains(record.Tensors[source].Maker));
+    }
+}

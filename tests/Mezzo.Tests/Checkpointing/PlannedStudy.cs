@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+using Mezzo.Tests.Support;
+
+namespace Mezzo.Tests.Checkpointing;
+
+/// <summary>Networks to plan for.</summary>
+internal enum PlannedNet
+{
+    /// <summary>Linear layers with ReLU.</summary>
+    Chain,
+
+    /// <summary>Layer norm, GELU and dropout, which are cheap, around linear layers, in residual blocks.</summary>
+    Residual,
+
+    /// <summary>Two heads on a trunk with batch norm, written by hand.</summary>
+    TwoHeads,
+
+    /// <summary>Ops on views of one tensor.</summary>
+    Views,
+}
+
+/// <summary>One of the networks, its data and a trainer.</summary>
+internal sealed class PlannedStudy : IDisposable
+{
+    private const int Rows = 128;
+    private const int Width = 24;
+    private readonly Model _model;
+    private readonly Adam _optimizer;
+    private readonly Tensor _x;
+    private readonly Tensor _y;
+
+    public PlannedStudy(PlannedNet net, Precision precision, CaptureMode mode = CaptureMode.Off)
+    {
+        RandomSource.SetDefaultSeed(11);
+        _model = new Model(net);
+        _optimizer = new Adam(_model.Parameters(), lr: 0.01);
+        Trainer = new Trainer(_optimizer, new TrainerOptions
+        {
+            Precision = precision,
+            Capture = mode,
+            LogEvery = 0,
+            Scaler = precision == Precision.Float16 ? new GradScaler(initScale: Math.Pow(2, 20), growthInterval: 3) : null,
+        });
+        _x = Gradients.IrregularTensor(1, Rows, Width).To(DType.Float32);
+        _y = Gradients.IrregularTensor(2, Rows, Width).To(DType.Float32);
+    }
+
+    public Trainer Trainer { get; }
+
+    public Module<Tensor, Tensor> Net => _model;
+
+    public Tensor Loss() => Losses.Mse(_model.Forward(_x).To(DType.Float32), _y);
+
+    /// <summary>Parameters and buffers.</summary>
+    public string State() => string.Join(
+        '\n', _model.Parameters().Select(parameter => Text(parameter)).Concat(_model.Buffers().Select(buffer => Text(buffer))));
+
+    public void Dispose()
+    {
+        Trainer.Dispose();
+        _optimizer.Dispose();
+        _model.Dispose();
+    }
+
+    private static string Text(Tensor tensor)
+    {
+        using var noGrad = NoGrad.Enter();
+        return string.Join(' ', tensor.To(DType.Float64).ToArray<double>().Select(BitConverter.DoubleToInt64Bits));
+    }
+
+    private sealed class Model : Module<Tensor, Tensor>
+    {
+        private readonly Func<Tensor, Tensor> _forward;
+
+        public Model(PlannedNet net) => _forward = net switch
+        {
+            PlannedNet.Chain => Chain(8),
+            PlannedNet.Residual => Residual(3),
+            PlannedNet.TwoHeads => TwoHeads(),
+            _ => Views(),
+        };
+
+        public override Tensor Forward(Tensor input) => _forward(input);
+
+        private Func<Tensor, Tensor> Chain(int layers) => Part("chain", new Sequential(
+            [.. Enumerable.Range(0, layers).SelectMany(_ => new Module<Tensor, Tensor>[] { new Linear(Width, Width), new ReLU() }), new Linear(Width, Width)])).Forward;
+
+        private Func<Tensor, Tensor> Residual(int blocks)
+        {
+            Func<Tensor, Tensor> forward = x => x;
+            for (int i = 0; i < blocks; i++)
+            {
+                var before = forward;
+                var branch = Part($"branch{i}", new Sequential(
+                    new LayerNorm([Width]), new Linear(Width, 2 * Width), new GELU(), new Dropout(0.2), new Linear(2 * Width, Width)));
+                forward = x =>
+                {
+                    var trunk = before(x);
+                    return trunk + branch.Forward(trunk);
+                };
+            }
+
+            return forward;
+        }
+
+        private Func<Tensor, Tensor> TwoHeads()
+        {
+            var trunk = Part("trunk", new Sequential(
+                new Linear(Width, Width), new ReLU(), new BatchNorm1d(Width), new Linear(Width, Width), new Tanh(), new Linear(Width, Width), new ReLU()));
+            var (left, right) = (Part("left", new Sequential(new Linear(Width, Width), new SiLU(), new Linear(Width, Width))), Part("right", new Linear(Width, Width)));
+            return x =>
+            {
+                var features = trunk.Forward(x);
+                return left.Forward(features).Softmax().To(DType.Float32) + right.Forward(features).Sigmoid().To(DType.Float32);
+            };
+        }
+
+        private Func<Tensor, Tensor> Views()
+        {
+            var (first, second, third) = (Part("first", new Linear(Width, Width)), Part("second", new Linear(Width, Width)), Part("third", new Linear(Width, Width)));
+            return x =>
+            {
+                var h = first.Forward(x).Tanh();
+                var halves = Tensor.Concat([h.Slice(0, Rows / 2).Gelu(), h.Slice(Rows / 2, Rows / 2).Sigmoid()]);
+                var narrow = second.Forward(halves).Reshape(Rows * 2, Width / 2).Tanh().Reshape(Rows, Width);
+                return third.Forward(narrow * 0.5).Gelu();
+            };
+        }
+
+        private T Part<T>(string name, T module)
+            where T : Module => Register(name, module);
+    }
+}
