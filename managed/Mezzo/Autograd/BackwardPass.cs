@@ -9,8 +9,14 @@ internal static class BackwardPass
     [ThreadStatic]
     private static bool _isScaled;
 
+    [ThreadStatic]
+    private static int _running;
+
     /// <summary>Whether the gradients of the running pass are multiplied by a loss scale.</summary>
     public static bool IsScaled => _isScaled;
+
+    /// <summary>Whether this thread runs a pass.</summary>
+    public static bool IsRunning => _running > 0;
 
     /// <summary>Says that from here on the gradients of the running pass are multiplied by a loss scale.</summary>
     public static void MarkScaled() => _isScaled = true;
@@ -30,6 +36,7 @@ internal static class BackwardPass
         var lastOfRegions = retainGraph ? LastOfRegions(operations) : [];
         bool wasScaled = _isScaled;
         var observer = TapeObserver.Current;
+        _running++;
         try
         {
             foreach (var operation in operations)
@@ -54,6 +61,7 @@ internal static class BackwardPass
         }
         finally
         {
+            _running--;
             _isScaled = wasScaled;
 
             // Empty already, unless an op threw.

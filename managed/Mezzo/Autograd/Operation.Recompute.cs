@@ -18,6 +18,9 @@ internal abstract partial class Operation
     /// <summary>Whether the forward pass must leave everything but its output as it is.</summary>
     protected bool ChangesNothing => IsRecomputing || TapeObserver.Current is { IsTrial: true };
 
+    /// <summary>The inputs that were given, after autocast.</summary>
+    internal IEnumerable<Tensor> Inputs => _inputs.OfType<Tensor>();
+
     /// <summary>What the op's forward pass reads, as it was then.</summary>
     internal IReadOnlyList<SavedTensor> Sources => _sources;
 
@@ -57,7 +60,7 @@ internal abstract partial class Operation
         _made = [.. from made in MadeWith(output) select new SavedTensor(made, $"recomputing {Name}")];
         _sources =
         [
-            .. from source in _inputs.OfType<Tensor>().Concat(_saved.Select(saved => saved.Tensor)).Except(Made)
+            .. from source in Inputs.Concat(_saved.Select(saved => saved.Tensor)).Except(Made)
                select new SavedTensor(source, $"recomputing {Name}"),
         ];
     }

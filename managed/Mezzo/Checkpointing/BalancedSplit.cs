@@ -4,39 +4,40 @@ namespace Mezzo.Checkpointing;
 /// <summary>Splits a row of weights into parts of neighbours.</summary>
 internal static class BalancedSplit
 {
-    /// <summary>Where each of so many parts starts, so that the heaviest weighs as little as can be and none is empty.</summary>
+    /// <summary>
+    /// Where each of so many parts starts, so that the heaviest weighs as little as can be, none is empty and, as far as that
+    /// leaves a choice, the last ones are as long as can be: the last part is the one that is not computed once more.
+    /// </summary>
+    /// <param name="weights">At least one, none negative.</param>
+    /// <param name="parts">From 1 to the number of weights.</param>
     public static int[] Starts(IReadOnlyList<long> weights, int parts)
     {
-        long[] sums = new long[weights.Count + 1];
-        for (int i = 0; i < weights.Count; i++)
+        // The heaviest part weighs what one row of neighbours does: the least for which filling parts from the end does.
+        var (least, most) = (weights.Max(), weights.Sum());
+        while (least < most)
         {
-            sums[i + 1] = sums[i] + weights[i];
+            long middle = least + ((most - least) / 2);
+            (least, most) = Fill(weights, parts, middle).Count <= parts ? (least, middle) : (middle + 1, most);
         }
 
-        // heaviest[k][i]: of the first i weights in k parts; from[k][i]: where the last of these starts.
-        long[][] heaviest = [.. Enumerable.Range(0, parts + 1).Select(_ => new long[weights.Count + 1])];
-        int[][] from = [.. Enumerable.Range(0, parts + 1).Select(_ => new int[weights.Count + 1])];
-        Array.Fill(heaviest[0], long.MaxValue, 1, weights.Count);
-        for (int k = 1; k <= parts; k++)
+        return [.. Fill(weights, parts, least)];
+    }
+
+    /// <summary>Starts of the parts when each, from the last on, takes what it may weigh, and leaves one weight at least for each before it.</summary>
+    private static List<int> Fill(IReadOnlyList<long> weights, int parts, long most)
+    {
+        var starts = new List<int>();
+        int start = weights.Count;
+        while (start > 0)
         {
-            Array.Fill(heaviest[k], long.MaxValue);
-            for (int i = k; i <= weights.Count; i++)
+            int before = Math.Max(0, parts - starts.Count - 1);
+            long weight = 0;
+            while (start > before && weight + weights[start - 1] <= most)
             {
-                for (int start = k - 1; start < i; start++)
-                {
-                    long weight = Math.Max(heaviest[k - 1][start], sums[i] - sums[start]);
-                    if (weight < heaviest[k][i])
-                    {
-                        (heaviest[k][i], from[k][i]) = (weight, start);
-                    }
-                }
+                weight += weights[--start];
             }
-        }
 
-        int[] starts = new int[parts];
-        for (int k = parts, end = weights.Count; k > 0; k--)
-        {
-            starts[k - 1] = end = from[k][end];
+            starts.Insert(0, start);
         }
 
         return starts;

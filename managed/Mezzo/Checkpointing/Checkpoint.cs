@@ -73,4 +73,29 @@ public static class Checkpoint
         ArgumentNullException.ThrowIfNull(function);
         return Run(() => function(input1, input2, input3));
     }
+
+    /// <summary>Runs modules one after the other in segments, of which all but the last are checkpointed.</summary>
+    /// <param name="modules">At least one. A <see cref="Linear"/> and the <see cref="ReLU"/> behind it run as one and stay together.</param>
+    /// <param name="segments">
+    /// From 1, where nothing is checkpointed, to the number of modules. Where modules that stay together leave fewer places to
+    /// cut at, there are as many segments as these allow.
+    /// </param>
+    /// <param name="input">What the first module takes.</param>
+    /// <param name="split">Where to cut.</param>
+    /// <returns>What the last module gives.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">There are less than 1 or more segments than modules.</exception>
+    public static Tensor Sequential(
+        IReadOnlyList<Module<Tensor, Tensor>> modules, int segments, Tensor input, SegmentSplit split = SegmentSplit.Balanced)
+    {
+        ArgumentNullException.ThrowIfNull(modules);
+        ArgumentNullException.ThrowIfNull(input);
+        if (modules.Count == 0)
+        {
+            throw new ArgumentException("There are no modules, expected at least one.", nameof(modules));
+        }
+
+        return segments >= 1 && segments <= modules.Count
+            ? new ModuleSegments(modules).Run(segments, input, split)
+            : throw new ArgumentOutOfRangeException(nameof(segments), segments, $"The number of segments must be from 1 to that of the modules, {modules.Count}.");
+    }
 }

@@ -44,15 +44,15 @@ public sealed class CheckpointProfile
     public static CheckpointProfile Measure(Func<Tensor> loss, Device? device = null)
     {
         ArgumentNullException.ThrowIfNull(loss);
-        return new CheckpointProfile(TapeRecorder.Measure(device ?? Device.Default, Runs, () =>
-        {
-            var root = loss();
-            return root is { RequiresGrad: true, ElementCount: 1, Producer: not null }
-                ? root
-                : throw new ArgumentException(
-                    $"The loss is {root.Description}{(root.RequiresGrad ? "" : " and requires no gradient")}, expected a scalar that was computed from what does.", nameof(loss));
-        }));
+        return Measure(loss, root => root, device);
     }
+
+    /// <summary>Measures a loss function that something else is done with before the backward pass.</summary>
+    internal static CheckpointProfile Measure(Func<Tensor> loss, Func<Tensor, Tensor> finish, Device? device) =>
+        new(TapeRecorder.Measure(device ?? Device.Default, Runs, loss, root => root is { RequiresGrad: true, ElementCount: 1, Producer: not null }
+            ? finish(root)
+            : throw new ArgumentException(
+                $"The loss is {root.Description}{(root.RequiresGrad ? "" : " and requires no gradient")}, expected a scalar that was computed from what does.", nameof(loss))));
 
     /// <summary>Measures a model, with the sum of its outputs as loss.</summary>
     /// <typeparam name="TInput">What the model takes.</typeparam>
@@ -63,15 +63,13 @@ public sealed class CheckpointProfile
     public static CheckpointProfile Measure<TInput, TOutput>(Module<TInput, TOutput> model, TInput sample, Device? device = null)
     {
         ArgumentNullException.ThrowIfNull(model);
-        return Measure(
-            () =>
-            {
-                var outputs = TensorsIn.Of(model.Forward(sample)).Where(output => output.RequiresGrad).Select(output => output.Sum().To(DType.Float64)).ToArray();
-                return outputs.Length > 0
-                    ? outputs.Aggregate((sum, output) => sum + output)
-                    : throw new ArgumentException("The model's output has no tensor that requires a gradient.", nameof(model));
-            },
-            device);
+        return new(TapeRecorder.Measure(device ?? Device.Default, Runs, () => model.Forward(sample), result =>
+        {
+            var sums = TensorsIn.Of(result).Where(output => output.RequiresGrad).Select(output => output.Sum().To(DType.Float64)).ToArray();
+            return sums.Length > 0
+                ? sums.Aggregate((sum, output) => sum + output)
+                : throw new ArgumentException("The model's output has no tensor that requires a gradient.", nameof(model));
+        }));
     }
 
     /// <summary>The fastest plan whose peak is within a budget.</summary>

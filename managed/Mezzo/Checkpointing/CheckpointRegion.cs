@@ -140,10 +140,10 @@ internal sealed class CheckpointRegion
         }
     }
 
-    /// <summary>Makes a dropped tensor once more, and all others that are still needed.</summary>
+    /// <summary>Makes a dropped tensor once more, and in a backward pass all others that it will ask for.</summary>
     public void Recompute(Tensor asked)
     {
-        HashSet<Tensor> wanted = IsOpen ? [asked] : [asked, .. Wanted()];
+        HashSet<Tensor> wanted = BackwardPass.IsRunning ? [asked, .. Wanted()] : [asked];
         var sources = new HashSet<Tensor>();
         var plan = Plan(wanted, sources);
 

@@ -34,9 +34,9 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule) : Tap
             return;
         }
 
-        if (_position == record.Ops.Count || record.Ops[_position].Name != operation.Name)
+        if (_position == record.PlannedOps || record.Ops[_position].Name != operation.Name)
         {
-            Stop(_position == record.Ops.Count
+            Stop(_position == record.PlannedOps
                 ? $"it has more than the {_position} ops that were planned for"
                 : $"its op {_position} is {operation.Name}, planned was {record.Ops[_position].Name}");
             return;
@@ -92,7 +92,7 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule) : Tap
     /// <summary>Ends the forward pass.</summary>
     public void Dispose()
     {
-        Stop(_position < record.Ops.Count ? $"it has {_position} ops, planned were {record.Ops.Count}" : null);
+        Stop(_position < record.PlannedOps ? $"it has {_position} ops, planned were {record.PlannedOps}" : null);
         _installation?.Dispose();
     }
 

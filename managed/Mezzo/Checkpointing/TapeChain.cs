@@ -42,7 +42,7 @@ internal sealed class TapeChain
         for (int position = 0; position < _record.Ops.Count; position++)
         {
             count += passing[position];
-            if (count == 1 || position == _record.Ops.Count - 1)
+            if ((count == 1 && position < _record.PlannedOps - 1) || position == _record.Ops.Count - 1)
             {
                 ends.Add(position);
             }

@@ -4,9 +4,13 @@ namespace Mezzo.Checkpointing;
 /// <summary>What was measured of a step's forward and backward pass: its ops in order, and the tensors they make.</summary>
 /// <param name="Ops">The recorded ops, by position.</param>
 /// <param name="Tensors">What they made.</param>
+/// <param name="PlannedOps">Number of ops that a plan is for; those behind them finish the forward pass.</param>
 /// <param name="BytesBefore">Live bytes before the step.</param>
-internal sealed record TapeRecord(IReadOnlyList<TapeOp> Ops, IReadOnlyList<TapeTensor> Tensors, long BytesBefore)
+internal sealed record TapeRecord(IReadOnlyList<TapeOp> Ops, IReadOnlyList<TapeTensor> Tensors, int PlannedOps, long BytesBefore)
 {
+    /// <summary>What the library rounds allocations up to, in bytes.</summary>
+    public const long Alignment = 64;
+
     private readonly Lazy<ILookup<int, int>> _lastUses = new(() => Enumerable.Range(0, Tensors.Count).ToLookup(number => Tensors[number].LastUse));
 
     /// <summary>Seconds of forward and backward pass without recomputing anything.</summary>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 using System.Diagnostics;
 using Mezzo.Autograd;
+using Mezzo.Native;
 
 namespace Mezzo.Checkpointing;
 
 /// <summary>Measures the ops of one run of a step: their bytes, their seconds, and which tensors pass between them.</summary>
 internal sealed class TapeRecorder : TapeObserver
 {
-    private const long Alignment = 64; // that the library rounds allocations up to
     private readonly Device _device;
     private readonly List<TapeOp> _ops = [];
     private readonly List<TapeTensor> _tensors = [];
@@ -16,15 +16,19 @@ internal sealed class TapeRecorder : TapeObserver
     private readonly Dictionary<Operation, int> _positions = [];
     private readonly List<int> _there = []; // those that have not been freed
     private readonly GradientsAside _gradients;
+    private readonly int _regionOps;
+    private readonly HashSet<int> _dropped = [];
+    private CheckpointRegion? _region;
+    private Tensor? _lastOutput;
     private readonly long _bytesBefore;
     private long _bytesAfterOp;
     private long _bytesAtStart;
     private long _freedBytes;
     private long _start;
 
-    private TapeRecorder(Device device, GradientsAside gradients)
+    private TapeRecorder(Device device, GradientsAside gradients, int regionOps)
     {
-        (_device, _gradients) = (device, gradients);
+        (_device, _gradients, _regionOps) = (device, gradients, regionOps);
         _bytesAfterOp = device.Memory.CurrentBytes;
         _bytesBefore = _bytesAfterOp - gradients.Bytes;
     }
@@ -34,24 +38,64 @@ internal sealed class TapeRecorder : TapeObserver
     /// <summary>Runs a step a few times and measures it. Nothing of it stays behind, gradients included.</summary>
     /// <param name="device">Where its ops run.</param>
     /// <param name="runs">Number of runs, of which the fastest counts for each op, after one to warm up.</param>
-    /// <param name="loss">Returns what to differentiate, a scalar.</param>
+    /// <param name="forward">The part of the forward pass that a plan is for.</param>
+    /// <param name="finish">The rest of it: takes what the first part returns and returns what to differentiate, a scalar.</param>
     /// <exception cref="InvalidOperationException">The runs are not of the same ops.</exception>
-    public static TapeRecord Measure(Device device, int runs, Func<Tensor> loss)
+    public static TapeRecord Measure<T>(Device device, int runs, Func<T> forward, Func<T, Tensor> finish)
     {
         using var gradients = new GradientsAside();
-        Run(device, gradients, loss);
-        var record = Run(device, gradients, loss);
+        int regionOps = WarmUp(device, gradients, forward, finish);
+        var record = Run(device, gradients, regionOps, forward, finish);
         for (int run = 1; run < runs; run++)
         {
-            record = record.Fastest(Run(device, gradients, loss));
+            record = record.Fastest(Run(device, gradients, regionOps, forward, finish));
         }
 
         return record;
     }
 
+    /// <summary>Runs the step, and finds in how few ops at a time it must be checkpointed to fit.</summary>
+    /// <returns>Number of ops; <see cref="int.MaxValue"/> for a step that fits as it is.</returns>
+    private static int WarmUp<T>(Device device, GradientsAside gradients, Func<T> forward, Func<T, Tensor> finish)
+    {
+        int[] regionOps = [int.MaxValue, 32, 8, 2];
+        for (int i = 0; ; i++)
+        {
+            try
+            {
+                Run(device, gradients, regionOps[i], forward, finish);
+                return regionOps[i];
+            }
+            catch (MezzoException exception) when (exception.Status == MezzoStatus.OutOfMemory && i + 1 < regionOps.Length)
+            {
+                gradients.Clear();
+            }
+        }
+    }
+
     public override void BeforeForward(Operation operation)
     {
+        // Not right after the op, when the program has not said yet what it needs no longer.
+        if (_region is not null && _ops.Count % _regionOps == 0)
+        {
+            EndRegion(_lastOutput!);
+        }
+
+        // What was dropped to fit, and is read once more, is no part of the op's work.
+        long bytes = _device.Memory.CurrentBytes;
+        foreach (var input in operation.Inputs)
+        {
+            input.BringBack();
+        }
+
+        _bytesAfterOp += _device.Memory.CurrentBytes - bytes;
+
         _freedBytes = TakeFreed(_ops.Count - 1);
+        if (_regionOps != int.MaxValue && _region is null)
+        {
+            _region = CheckpointRegion.Begin();
+        }
+
         Start();
     }
 
@@ -59,6 +103,7 @@ internal sealed class TapeRecorder : TapeObserver
     {
         double seconds = Stop();
         operation.NoteSources(output);
+        _gradients.PutAside(operation.Leaves);
         _positions[operation] = _ops.Count;
         int[] made = [.. operation.Made.Select(Number)];
         var op = new TapeOp(
@@ -82,11 +127,16 @@ internal sealed class TapeRecorder : TapeObserver
         op.OtherBytes = bytes - _bytesAfterOp - made.Sum(number => _tensors[number].Bytes) + _freedBytes;
         _bytesAfterOp = bytes;
         _ops.Add(op);
+        _lastOutput = output;
     }
 
     public override void BeforeBackward(Operation operation)
     {
-        _gradients.PutAside(operation.Leaves);
+        foreach (var saved in operation.SavedTensors)
+        {
+            saved.BringBack();
+        }
+
         Start();
     }
 
@@ -102,27 +152,52 @@ internal sealed class TapeRecorder : TapeObserver
         }
     }
 
-    private static TapeRecord Run(Device device, GradientsAside gradients, Func<Tensor> loss)
+    private static TapeRecord Run<T>(Device device, GradientsAside gradients, int regionOps, Func<T> forward, Func<T, Tensor> finish)
     {
         using var scope = TensorScope.Begin();
-        var recorder = new TapeRecorder(device, gradients);
+        var recorder = new TapeRecorder(device, gradients, regionOps);
+        int planned;
         using (recorder.Install())
         {
-            var root = loss();
-            recorder.NoteTransients();
-            root.Backward();
+            try
+            {
+                var result = forward();
+                planned = recorder._ops.Count;
+                var root = finish(result);
+                recorder.EndRegion(root);
+                root.Backward();
+            }
+            finally
+            {
+                recorder._region?.Leave();
+            }
         }
 
         gradients.Clear();
-        return new TapeRecord(recorder._ops, recorder._tensors, recorder._bytesBefore);
+        return new TapeRecord(recorder._ops, recorder._tensors, planned, recorder._bytesBefore);
     }
 
-    private void NoteTransients()
+    /// <summary>Notes which tensors are transient, and ends the region that makes the step fit, if there is one.</summary>
+    private void EndRegion(Tensor output)
     {
-        for (int number = 0; number < _tensors.Count; number++)
+        foreach (int number in _there)
         {
-            _tensors[number].IsTransient = _made[number].IsTransient;
+            _tensors[number].IsTransient |= _made[number].IsTransient && !_dropped.Contains(number);
         }
+
+        if (_region is null)
+        {
+            return;
+        }
+
+        _region.End([output]);
+        _region = null;
+        foreach (int number in _there.Where(number => _made[number].IsDropped))
+        {
+            _dropped.Add(number);
+        }
+
+        _bytesAfterOp = _device.Memory.CurrentBytes;
     }
 
     /// <summary>Bytes of tensors that have been freed since this was asked last, after the op at a position.</summary>
@@ -131,10 +206,12 @@ internal sealed class TapeRecorder : TapeObserver
         long bytes = 0;
         _there.RemoveAll(number =>
         {
-            if (!_made[number].IsDisposed)
+            if (!_made[number].IsDisposed && (!_made[number].IsDropped || _dropped.Contains(number)))
             {
                 return false;
             }
+
+            _tensors[number].IsTransient = true;
 
             _tensors[number].LastUse = Math.Max(_tensors[number].LastUse, position);
             bytes += _tensors[number].Bytes;
@@ -168,7 +245,7 @@ internal sealed class TapeRecorder : TapeObserver
         return number;
     }
 
-    private static long AlignedBytes(Tensor tensor) => (tensor.ElementCount * tensor.DType.Size() + Alignment - 1) / Alignment * Alignment;
+    private static long AlignedBytes(Tensor tensor) => ((tensor.ElementCount * tensor.DType.Size()) + TapeRecord.Alignment - 1) / TapeRecord.Alignment * TapeRecord.Alignment;
 
     private int[] Known(IEnumerable<Tensor> tensors) =>
         [.. tensors.Where(_numbers.ContainsKey).Select(tensor => _numbers[tensor])];

@@ -45,6 +45,7 @@ internal sealed class TapeSimulator
         }
 
         simulator.BytesAfterForward = simulator._live;
+        simulator._live += TapeRecord.Alignment; // the gradient of the loss, a scalar
         for (int position = record.Ops.Count - 1; position >= 0; position--)
         {
             simulator.Backward(position);

@@ -26,21 +26,24 @@ public sealed class Sequential : Module<Tensor, Tensor>
     internal override bool KeepsNoTensor => Array.TrueForAll(_modules, module => module.KeepsNoTensor);
 
     /// <inheritdoc/>
-    public override Tensor Forward(Tensor input)
+    public override Tensor Forward(Tensor input) => Run(_modules, input);
+
+    /// <summary>Runs modules one after the other.</summary>
+    internal static Tensor Run(ReadOnlySpan<Module<Tensor, Tensor>> modules, Tensor input)
     {
         var flowing = input;
-        for (int i = 0; i < _modules.Length; i++)
+        for (int i = 0; i < modules.Length; i++)
         {
             var taken = flowing;
-            bool isOurs = i > 0 && taken != input && _modules[i - 1].KeepsNoTensor && _modules[i].KeepsNoTensor;
-            if (_modules[i] is Linear linear && i + 1 < _modules.Length && _modules[i + 1] is ReLU)
+            bool isOurs = i > 0 && taken != input && modules[i - 1].KeepsNoTensor && modules[i].KeepsNoTensor;
+            if (RunAsOne(modules, i))
             {
-                flowing = linear.ForwardRelu(taken);
+                flowing = ((Linear)modules[i]).ForwardRelu(taken);
                 i++;
             }
             else
             {
-                flowing = _modules[i].Forward(taken);
+                flowing = modules[i].Forward(taken);
             }
 
             if (isOurs && taken != flowing)
@@ -52,4 +55,8 @@ public sealed class Sequential : Module<Tensor, Tensor>
 
         return flowing;
     }
+
+    /// <summary>Whether a module and the next one run as one op.</summary>
+    internal static bool RunAsOne(ReadOnlySpan<Module<Tensor, Tensor>> modules, int index) =>
+        modules[index] is Linear && index + 1 < modules.Length && modules[index + 1] is ReLU;
 }

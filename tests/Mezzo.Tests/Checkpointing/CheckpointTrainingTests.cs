@@ -6,11 +6,11 @@ namespace Mezzo.Tests.Checkpointing;
 /// <summary>Training with checkpointing against training without: losses, gradients, parameters and buffers, bit for bit.</summary>
 internal sealed class CheckpointTrainingTests : TensorFixture
 {
-    private const int Steps = 8;
+    private const int Steps = 6;
 
     [Test]
     public void Training_IsBitIdentical(
-        [Values("(abcdef)", "(a)(b)(c)(d)(e)(f)", "ab(cd)ef", "((((((a)b)c)d)e)f)", "(a(b(c(d(e(f))))))", "(ab(cd)(e))f", "a(b((cd)e))f")] string form,
+        [Values("(abcdef)", "(a)(b)(c)(d)(e)(f)", "ab(cd)ef", "(a(b(c(d(e(f))))))", "a(b((cd)e))f")] string form,
         [Values] Precision precision,
         [Values(CaptureMode.Off, CaptureMode.On)] CaptureMode mode) =>
         Assert.That(Train(form, precision, mode), Is.EqualTo(Train(CheckpointedNet.Plain, precision, mode)));

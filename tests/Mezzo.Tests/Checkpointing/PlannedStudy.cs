@@ -29,10 +29,10 @@ internal sealed class PlannedStudy : IDisposable
     private readonly Tensor _x;
     private readonly Tensor _y;
 
-    public PlannedStudy(PlannedNet net, Precision precision, CaptureMode mode = CaptureMode.Off)
+    public PlannedStudy(PlannedNet net, Precision precision, CaptureMode mode = CaptureMode.Off, int repeats = 1)
     {
         RandomSource.SetDefaultSeed(11);
-        _model = new Model(net);
+        _model = new Model(net, repeats);
         _optimizer = new Adam(_model.Parameters(), lr: 0.01);
         Trainer = new Trainer(_optimizer, new TrainerOptions
         {
@@ -41,19 +41,32 @@ internal sealed class PlannedStudy : IDisposable
             LogEvery = 0,
             Scaler = precision == Precision.Float16 ? new GradScaler(initScale: Math.Pow(2, 20), growthInterval: 3) : null,
         });
-        _x = Gradients.IrregularTensor(1, Rows, Width).To(DType.Float32);
-        _y = Gradients.IrregularTensor(2, Rows, Width).To(DType.Float32);
+        _x = Support.Gradients.IrregularTensor(1, Rows, Width).To(DType.Float32);
+        _y = Support.Gradients.IrregularTensor(2, Rows, Width).To(DType.Float32);
     }
 
     public Trainer Trainer { get; }
 
     public Module<Tensor, Tensor> Net => _model;
 
+    /// <summary>An input.</summary>
+    public Tensor Sample => _x;
+
     public Tensor Loss() => Losses.Mse(_model.Forward(_x).To(DType.Float32), _y);
 
-    /// <summary>Parameters and buffers.</summary>
+    /// <summary>A hash of each parameter and buffer.</summary>
     public string State() => string.Join(
         '\n', _model.Parameters().Select(parameter => Text(parameter)).Concat(_model.Buffers().Select(buffer => Text(buffer))));
+
+    public string Gradients() => string.Join('\n', _model.Parameters().Select(parameter => parameter.Grad is { } gradient ? Text(gradient) : "none"));
+
+    public void ClearGradients()
+    {
+        foreach (var parameter in _model.Parameters())
+        {
+            parameter.ClearGrad();
+        }
+    }
 
     public void Dispose()
     {
@@ -64,18 +77,20 @@ internal sealed class PlannedStudy : IDisposable
 
     private static string Text(Tensor tensor)
     {
+        using var scope = TensorScope.Begin();
         using var noGrad = NoGrad.Enter();
-        return string.Join(' ', tensor.To(DType.Float64).ToArray<double>().Select(BitConverter.DoubleToInt64Bits));
+        var bytes = System.Runtime.InteropServices.MemoryMarshal.AsBytes(tensor.To(DType.Float64).ToArray<double>().AsSpan());
+        return Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(bytes));
     }
 
     private sealed class Model : Module<Tensor, Tensor>
     {
         private readonly Func<Tensor, Tensor> _forward;
 
-        public Model(PlannedNet net) => _forward = net switch
+        public Model(PlannedNet net, int repeats) => _forward = net switch
         {
-            PlannedNet.Chain => Chain(8),
-            PlannedNet.Residual => Residual(3),
+            PlannedNet.Chain => Chain(8 * repeats),
+            PlannedNet.Residual => Residual(3 * repeats),
             PlannedNet.TwoHeads => TwoHeads(),
             _ => Views(),
         };
