@@ -12,18 +12,6 @@
 namespace mezzo {
 namespace {
 
-/// An integer of so many bytes.
-template <size_t bytes>
-struct BitsOf;
-template <>
-struct BitsOf<1> : TypeTag<uint8_t> {};
-template <>
-struct BitsOf<2> : TypeTag<uint16_t> {};
-template <>
-struct BitsOf<4> : TypeTag<uint32_t> {};
-template <>
-struct BitsOf<8> : TypeTag<uint64_t> {};
-
 template <class Bits>
 __global__ void __launch_bounds__(kMapThreads, kMapBlocks) fill_kernel(MapShape shape, Bits *out, Bits value) {
     map_elements(shape, out, [value] { return value; });
@@ -32,7 +20,7 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocks) fill_kernel(MapShape 
 void fill_on_cuda(Device &device, const Fill &arguments) {
     visit_dtype(arguments.out.dtype, [&](auto tag) {
         using T = typename decltype(tag)::type;
-        using Bits = typename BitsOf<sizeof(T)>::type;
+        using Bits = BitsOf<T>;
         Bits *out = reinterpret_cast<Bits *>(arguments.out.data);
         const auto value = std::bit_cast<Bits>(convert<T>(arguments.value));
         launch_map(device, map_shape(arguments.out.elements, out), fill_kernel<Bits>, out, value);
