@@ -431,6 +431,18 @@ internal static unsafe partial class Calls
         Check(NativeMethods.mezzo_mean_backward(gradInput, gradOutput));
     }
 
+    /// <summary>
+    /// Checksum of the elements' bits in their order; dtype and shape do not enter. Integers are added, so it depends on
+    /// neither the device nor the number of threads.
+    /// </summary>
+    /// <param name="out">i64 scalar, the 64 bits of the sum.</param>
+    /// <param name="input">Any shape, any dtype.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void Checksum(MezzoTensor @out, MezzoTensor input)
+    {
+        Check(NativeMethods.mezzo_checksum(@out, input));
+    }
+
     /// <summary>Rectified linear unit.</summary>
     /// <param name="out">Shape and dtype of input; in place: may be input.</param>
     /// <param name="input">f64, f32, f16 or bf16.</param>

@@ -327,6 +327,16 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_mean_backward(MezzoTensor gradInput, MezzoTensor gradOutput);
 
+    /// <summary>
+    /// Checksum of the elements' bits in their order; dtype and shape do not enter. Integers are added, so it depends on
+    /// neither the device nor the number of threads.
+    /// </summary>
+    /// <param name="out">i64 scalar, the 64 bits of the sum.</param>
+    /// <param name="input">Any shape, any dtype.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_checksum(MezzoTensor @out, MezzoTensor input);
+
     /// <summary>Rectified linear unit.</summary>
     /// <param name="out">Shape and dtype of input; in place: may be input.</param>
     /// <param name="input">f64, f32, f16 or bf16.</param>

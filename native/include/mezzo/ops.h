@@ -160,6 +160,26 @@ MEZZO_API mezzo_status mezzo_mean_forward(mezzo_tensor out, mezzo_tensor input);
 MEZZO_API mezzo_status mezzo_mean_backward(mezzo_tensor grad_input, mezzo_tensor grad_output);
 
 /* ---------------------------------------------------------------------------------------------
+ * checksum: out = sum_i mix(bits(input[i]) + (i + 1) 0x9e3779b97f4a7c15), modulo 2^64
+ *
+ *   z     = (z xor (z >> 32)) 0xdaba0b6eb09322e3, twice
+ *   mix   = z xor (z >> 32)
+ *
+ * bits() is the element as an unsigned integer: -0 is not 0, and every NaN has its own. Different tensors have the same
+ * checksum by chance, one in 2^64; it is no protection against intent. Source of mix: lea64 in Steele and Vigna, "LXM:
+ * Better Splittable Pseudorandom Number Generators", OOPSLA 2021.
+ * ------------------------------------------------------------------------------------------- */
+
+/**
+ * Checksum of the elements' bits in their order; dtype and shape do not enter. Integers are added, so it depends on
+ * neither the device nor the number of threads.
+ *
+ * @param[out] out i64 scalar, the 64 bits of the sum
+ * @param input any shape, any dtype
+ */
+MEZZO_API mezzo_status mezzo_checksum(mezzo_tensor out, mezzo_tensor input);
+
+/* ---------------------------------------------------------------------------------------------
  * relu: out[i] = max(input[i], 0), NaN stays NaN
  * ------------------------------------------------------------------------------------------- */
 

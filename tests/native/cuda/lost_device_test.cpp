@@ -120,7 +120,7 @@ class Calls {
     TestTensor half_{MEZZO_DTYPE_F16, {kEdge, kEdge}};
     TestTensor scalar_ = TestTensor::scalar(MEZZO_DTYPE_F32, 1), scale_ = TestTensor::scalar(MEZZO_DTYPE_F32, 1);
     TestTensor found_inf_ = TestTensor::scalar(MEZZO_DTYPE_F32, 0), step_ = TestTensor::scalar(MEZZO_DTYPE_I64, 0);
-    TestTensor tracker_ = TestTensor::scalar(MEZZO_DTYPE_I32, 0);
+    TestTensor tracker_ = TestTensor::scalar(MEZZO_DTYPE_I32, 0), checksum_ = TestTensor::scalar(MEZZO_DTYPE_I64, 0);
     mezzo_graph graph_{};
 
     const char *name_ = nullptr;
@@ -158,6 +158,7 @@ class Calls {
         {"sum_backward", [this] { return mezzo_sum_backward(a_, scalar_); }},
         {"mean_forward", [this] { return mezzo_mean_forward(scalar_, a_); }},
         {"mean_backward", [this] { return mezzo_mean_backward(a_, scalar_); }},
+        {"checksum", [this] { return mezzo_checksum(checksum_, a_); }},
         {"relu_forward", [this] { return mezzo_relu_forward(a_, b_); }},
         {"relu_backward", [this] { return mezzo_relu_backward(a_, b_, c_); }},
         {"linear_forward", [this] { return mezzo_linear_forward(a_, b_, c_, {}, nullptr); }},
