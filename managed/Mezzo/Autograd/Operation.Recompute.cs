@@ -85,6 +85,11 @@ internal abstract partial class Operation
         {
             IsRecomputing = false;
         }
+
+        foreach (var made in Made)
+        {
+            made.Region?.Check?.Compare(made, Name);
+        }
     }
 
     /// <summary>Takes a tensor that the forward pass saves once more.</summary>

@@ -16,6 +16,25 @@ namespace Mezzo;
 /// <example><code>var y = Checkpoint.Run(block.Forward, x);</code></example>
 public static class Checkpoint
 {
+    private static int _checkValuesEvery;
+
+    /// <summary>
+    /// How often what is computed once more is compared with what it was, by a checksum of 64 bits of each tensor: in one training
+    /// step of so many, or one region of so many where there is no <see cref="Trainer"/>; 1 stands for always and 0, as at
+    /// first, for never. A difference is an <see cref="InvalidOperationException"/> that names the op.
+    /// </summary>
+    /// <remarks>Each comparison waits for the device. Steps that are captured are not compared.</remarks>
+    /// <exception cref="ArgumentOutOfRangeException">Set to less than 0.</exception>
+    public static int CheckValuesEvery
+    {
+        get => Volatile.Read(ref _checkValuesEvery);
+        set
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(value);
+            Volatile.Write(ref _checkValuesEvery, value);
+        }
+    }
+
     /// <summary>Runs a function, keeping nothing but what it takes and what it returns.</summary>
     /// <typeparam name="TOutput">A tensor, or a tuple or list of tensors; other parts of a tuple are passed on.</typeparam>
     /// <returns>What the function returned.</returns>

@@ -72,6 +72,12 @@ public sealed class CheckpointProfile
         }));
     }
 
+    /// <summary>Bytes that the forward pass saves without checkpointing, by layer, the most first.</summary>
+    internal IEnumerable<(string Layer, long Bytes)> SavedByLayer => _record.SavedByLayer();
+
+    /// <summary>Live bytes before the step: parameters, states and data.</summary>
+    internal long BytesBefore => _record.BytesBefore;
+
     /// <summary>The fastest plan whose peak is within a budget.</summary>
     /// <param name="bytes">Most bytes of the device's memory, with those that are live before the step: parameters, their states, data.</param>
     /// <exception cref="ArgumentOutOfRangeException">No plan takes so few.</exception>

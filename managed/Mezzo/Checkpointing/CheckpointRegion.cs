@@ -31,6 +31,9 @@ internal sealed class CheckpointRegion
     /// <summary>Whether the forward pass is running.</summary>
     public bool IsOpen { get; private set; } = true;
 
+    /// <summary>Compares what is dropped with what is made in its place; null where nobody does.</summary>
+    public ValueCheck? Check { get; } = ValueCheck.IfDue();
+
     /// <summary>Begins a region in the current one.</summary>
     public static CheckpointRegion Begin()
     {

@@ -16,6 +16,14 @@ internal sealed record TapeRecord(IReadOnlyList<TapeOp> Ops, IReadOnlyList<TapeT
     /// <summary>Seconds of forward and backward pass without recomputing anything.</summary>
     public double Seconds => Ops.Sum(op => op.ForwardSeconds + op.BackwardSeconds);
 
+    /// <summary>Bytes that are saved for the backward pass where nothing is computed once more, by layer, the most first.</summary>
+    public IEnumerable<(string Layer, long Bytes)> SavedByLayer() =>
+        from tensor in Tensors
+        where tensor.Saves > 0
+        group tensor.Bytes by Ops[tensor.Maker].Layer into layer
+        orderby layer.Sum() descending
+        select (layer.Key, layer.Sum());
+
     /// <summary>The tensors that nothing reads any more in the forward pass once the op at a position has run.</summary>
     public IEnumerable<int> LastUsedAt(int position) => _lastUses.Value[position];
 
@@ -45,11 +53,12 @@ internal sealed record TapeRecord(IReadOnlyList<TapeOp> Ops, IReadOnlyList<TapeT
 
 /// <summary>An op of a step.</summary>
 /// <param name="Name">Its name, as in the C ABI.</param>
+/// <param name="Layer">Name of the module whose parameters it takes, or the op before it took.</param>
 /// <param name="IsCheap">Whether it costs about a pass over memory.</param>
 /// <param name="Sources">Tensors that it reads of those that ops of the step have made.</param>
 /// <param name="Made">Tensors that it makes, the output first.</param>
 /// <param name="Saved">Tensors that it keeps for its backward pass, of those made in the step.</param>
-internal sealed record TapeOp(string Name, bool IsCheap, int[] Sources, int[] Made, int[] Saved)
+internal sealed record TapeOp(string Name, string Layer, bool IsCheap, int[] Sources, int[] Made, int[] Saved)
 {
     /// <summary>Seconds of the forward pass.</summary>
     public double ForwardSeconds { get; init; }

@@ -107,7 +107,7 @@ internal sealed class TapeRecorder : TapeObserver
         _positions[operation] = _ops.Count;
         int[] made = [.. operation.Made.Select(Number)];
         var op = new TapeOp(
-            operation.Name, operation.RecomputeClass == RecomputeClass.Cheap, Known(operation.Sources.Select(source => source.Tensor)), made, Known(operation.SavedTensors))
+            operation.Name, LayerOf(operation), operation.RecomputeClass == RecomputeClass.Cheap, Known(operation.Sources.Select(source => source.Tensor)), made, Known(operation.SavedTensors))
         {
             ForwardSeconds = seconds,
             ForwardPeak = _device.Memory.PeakBytes - _bytesAtStart,
@@ -243,6 +243,17 @@ internal sealed class TapeRecorder : TapeObserver
         _there.Add(number);
         _numbers[made] = number;
         return number;
+    }
+
+    private string LayerOf(Operation operation)
+    {
+        if (operation.Leaves.OfType<Parameter>().FirstOrDefault() is not { } parameter)
+        {
+            return _ops.Count > 0 ? _ops[^1].Layer : "before any layer";
+        }
+
+        int end = parameter.Name.LastIndexOf('.');
+        return end < 0 ? parameter.Name : parameter.Name[..end];
     }
 
     private static long AlignedBytes(Tensor tensor) => ((tensor.ElementCount * tensor.DType.Size()) + TapeRecord.Alignment - 1) / TapeRecord.Alignment * TapeRecord.Alignment;

@@ -19,6 +19,7 @@ public partial class Tensor
     {
         if (_handle.Id != 0)
         {
+            Region?.Check?.Note(this);
             Free();
             IsDropped = true;
         }

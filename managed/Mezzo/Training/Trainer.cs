@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Diagnostics;
+using Mezzo.Native;
 using Microsoft.Extensions.Logging;
 
 namespace Mezzo;
@@ -248,7 +249,7 @@ public sealed partial class Trainer : IDisposable
             using var steps = functions.GetEnumerator();
             while (!(cancelled = cancellationToken.IsCancellationRequested) && steps.MoveNext())
             {
-                _runner.Run(steps.Current, readEvery, Receive);
+                RunStep(steps.Current, readEvery, Receive);
                 SaveIfDue();
             }
         }
@@ -275,10 +276,44 @@ public sealed partial class Trainer : IDisposable
         }
     }
 
+    /// <summary>Runs a step; where memory runs out, says what would fit.</summary>
+    private void RunStep(StepFunction function, int readEvery, Action<StepResult> report)
+    {
+        long bytesInUse = 0;
+        try
+        {
+            _runner.Run(function, readEvery, report);
+        }
+        catch (MezzoException exception) when (exception.Status == MezzoStatus.OutOfMemory && NoteBytesInUse())
+        {
+            throw new MezzoException(exception.Status, exception.Message + Advice(), exception);
+        }
+
+        string Advice()
+        {
+            try
+            {
+                return OutOfMemoryAdvice.For(_training.Profile(function), bytesInUse);
+            }
+            catch (Exception)
+            {
+                return ""; // not even in parts can the step be run: it is known that it does not fit, and no more
+            }
+        }
+
+        // Runs before anything is unwound, while what did not fit is still there.
+        bool NoteBytesInUse()
+        {
+            var memory = _training.Optimizer.Device.Memory;
+            bytesInUse = memory.CurrentBytes + memory.GraphBytes;
+            return true;
+        }
+    }
+
     private StepResult Step(StepFunction function)
     {
         StepResult received = default;
-        _runner.Run(function, readEvery: 1, result => received = result);
+        RunStep(function, readEvery: 1, result => received = result);
         Report(received);
         ThrowWhereOver(received);
         SaveIfDue();
