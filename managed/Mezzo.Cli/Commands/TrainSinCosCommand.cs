@@ -12,9 +12,7 @@ namespace Mezzo.Cli.Commands;
 /// <summary><c>mezzo train sincos</c>: the sin/cos comparison, from data to report.</summary>
 internal sealed class TrainSinCosCommand
 {
-    private const int MaxSamples = 100_000_000;
     private const int MaxEpochs = 10_000_000;
-    private const int MaxHidden = 1_000_000;
     private static readonly SinCosOptions Defaults = new();
 
     private static readonly Dictionary<string, SinCosPrecision> PrecisionNames = new()
@@ -48,8 +46,7 @@ internal sealed class TrainSinCosCommand
         Enum.GetNames<OptLevel>());
 
     private readonly Option<int?> _epochs = Options.Whole("--epochs", "Passes over the data", 1, MaxEpochs, Defaults.Epochs);
-    private readonly Option<int?> _samples = Options.Whole("--samples", "Points of data", 1, MaxSamples, Defaults.Samples);
-    private readonly Option<int?> _hidden = Options.Whole("--hidden", "Width of the network", 1, MaxHidden, Defaults.Hidden);
+    private readonly SinCosSizeOptions _size = new();
     private readonly Option<double> _learningRate = Options.Value<double>(
         "--lr", "Learning rate", "X", "a number above 0", TryParsePositive, Defaults.LearningRate);
 
@@ -69,7 +66,7 @@ internal sealed class TrainSinCosCommand
         "--warmup", "Part of the epochs during which the learning rate of a --schedule grows [default: 0]", "X", "a number from 0 up to but not 1", TryParseFraction, null);
 
     private readonly Option<int?> _accumulate = Options.Whole(
-        "--accumulate", "Micro-batches that the gradients of an epoch are accumulated over", 1, MaxSamples, Defaults.Accumulate);
+        "--accumulate", "Micro-batches that the gradients of an epoch are accumulated over", 1, SinCosSizeOptions.MaxSamples, Defaults.Accumulate);
 
     private readonly Option<ulong> _seed = Options.Value<ulong>(
         "--seed", "Seed of the data and the initial parameters", "N", $"a whole number from 0 to {ulong.MaxValue}", TryParseSeed, Defaults.Seed);
@@ -90,14 +87,9 @@ internal sealed class TrainSinCosCommand
     private readonly Option<string> _capture = Options.OneOf(
         "--capture", "Capture the training step in a graph and launch it; auto does on cuda", CaptureNames.Keys, "auto");
 
-    private readonly Option<string> _out = Options.Value<string>(
-        "--out", "Folder for report.html", "DIR", "a folder", TryParsePath, "sincos-report");
-
-    private readonly Option<string?> _json = Options.Value<string?>(
-        "--json", "File for the measurements as JSON", "FILE", "a file", TryParsePath!, null);
-
     private readonly Option<bool> _quiet = new("--quiet") { Description = "Print only the table at the end" };
     private readonly DeviceOptions _device = new();
+    private readonly OutputOptions _outputs = new("sincos-report");
     private readonly SavingOptions _saving = new("Epochs", MaxEpochs);
 
     private TrainSinCosCommand(TerminalOutput terminal) => _terminal = terminal;
@@ -107,15 +99,19 @@ internal sealed class TrainSinCosCommand
         var options = new TrainSinCosCommand(terminal);
         var command = new Command("sincos", "Learns sine and cosine in fp32 and in a 16-bit type, and reports time, loss and memory.")
         {
-            options._precision, options._fp16, options._bf16, options._optLevel, options._epochs, options._samples, options._hidden,
+            options._precision, options._fp16, options._bf16, options._optLevel, options._epochs,
+        };
+        options._size.AddTo(command);
+        Option[] training =
+        [
             options._optimizer, options._learningRate, options._weightDecay, options._maxGradNorm, options._schedule, options._warmup,
             options._accumulate, options._seed, options._lossScale, options._scaler,
-        };
+        ];
+        Array.ForEach(training, command.Add);
         options._device.AddTo(command);
         command.Add(options._capture);
         options._saving.AddTo(command);
-        command.Add(options._out);
-        command.Add(options._json);
+        options._outputs.AddTo(command);
         command.Add(options._quiet);
         command.SetAction(result => options.Run(result, cancellationToken));
         return command;
@@ -124,10 +120,10 @@ internal sealed class TrainSinCosCommand
     private int Run(ParseResult parsed, CancellationToken cancellationToken)
     {
         var options = Read(parsed);
-        var report = OutputFile.Prepare("--out", Path.Combine(parsed.GetValue(_out)!, "report.html"));
+        var report = _outputs.PrepareReport(parsed);
         options.Saving.Prepare([.. options.Runs().Select(precision => precision.ShortName())]);
-        var json = parsed.GetValue(_json) is { } file ? OutputFile.Prepare("--json", file) : null;
-        var environment = JobEnvironment.Capture(CommandText(parsed), options.Device);
+        var json = _outputs.PrepareJson(parsed);
+        var environment = JobEnvironment.Capture(CommandText.Of(parsed), options.Device);
 
         bool isQuiet = parsed.GetValue(_quiet);
         if (!isQuiet && _device.WhyCpu(parsed, options.Device) is { } reason)
@@ -152,13 +148,11 @@ internal sealed class TrainSinCosCommand
 
     private SinCosOptions Read(ParseResult parsed)
     {
-        var options = new SinCosOptions
+        var options = _size.Read(parsed) with
         {
             Precision = ReadPrecision(parsed),
             OptLevel = parsed.GetValue(_optLevel) is { } level ? Enum.Parse<OptLevel>(level) : null,
             Epochs = parsed.GetValue(_epochs)!.Value,
-            Samples = parsed.GetValue(_samples)!.Value,
-            Hidden = parsed.GetValue(_hidden)!.Value,
             Optimizer = OptimizerChoice.All.Single(choice => choice.Name == parsed.GetValue(_optimizer)),
             LearningRate = parsed.GetValue(_learningRate),
             WeightDecay = parsed.GetValue(_weightDecay),
@@ -246,9 +240,6 @@ internal sealed class TrainSinCosCommand
         }
     }
 
-    private static string CommandText(ParseResult parsed) =>
-        "mezzo " + string.Join(' ', parsed.Tokens.Select(token => token.Value.Any(char.IsWhiteSpace) ? $"\"{token.Value}\"" : token.Value));
-
     private static bool TryParsePositive(string text, out double value) =>
         double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out value) && double.IsFinite(value) && value > 0;
 
@@ -276,11 +267,5 @@ internal sealed class TrainSinCosCommand
         bool isNumber = double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double scale);
         value = scale;
         return isNumber && (scale == 0 || (double.IsPow2(scale) && float.IsNormal((float)scale)));
-    }
-
-    private static bool TryParsePath(string text, out string value)
-    {
-        value = text;
-        return text.Length > 0;
     }
 }

@@ -12,6 +12,7 @@ internal sealed class SinCosIdentity(SinCosOptions options, string? from) : IRes
     [
         ("--samples", options.Samples),
         ("--hidden", options.Hidden),
+        ("--layers", options.Layers),
         ("--optimizer", options.Optimizer.Name),
         ("--lr", options.LearningRate),
         ("--weight-decay", options.WeightDecay),

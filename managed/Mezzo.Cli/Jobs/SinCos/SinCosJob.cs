@@ -35,16 +35,12 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view, ILogg
     {
         options.Device.ResetPeakMemory();
 
-        // One source, drawn from in the same order, gives every run the same data and parameters.
-        var random = new RandomSource(options.Seed);
         using var scope = TensorScope.Begin();
-        var data = SinCosData.Create(options.Samples, options.Device, random);
-        using var net = new SinCosNet(options.Hidden, options.Device, random);
-        var model = Amp.Initialize(net, options.LevelOf(precision));
-        using var optimizer = Optimizer(net);
+        using var setup = new SinCosSetup(options, precision);
+        var (data, model) = (setup.Data, setup.Model);
         var history = new SinCosHistory(options.Device);
         using var trainer = new Trainer(
-            optimizer,
+            setup.Optimizer,
             new TrainerOptions
             {
                 Precision = model.Options.Precision,
@@ -53,7 +49,7 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view, ILogg
                 ReadEvery = EpochsPerReading,
                 MicroBatches = options.Accumulate,
                 Logger = log,
-                Model = net,
+                Model = setup.Net,
                 SaveFolder = options.Saving.FolderOf(precision.ShortName()),
                 SaveEvery = options.Saving.Every,
                 SavedParts = [("options", new SinCosIdentity(options, options.Saving.From)), ("history", history)],
@@ -62,9 +58,9 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view, ILogg
         int done = Resume(trainer, precision);
         history.Start(view.BeginRun(precision.ShortName(), options.Epochs, done));
         var ran = options.Accumulate == 1
-            ? trainer.Run(() => Loss(model, data.X, data.Sin, data.Cos), options.Epochs - done, history, cancellationToken)
+            ? trainer.Run(setup.Loss, options.Epochs - done, history, cancellationToken)
             : trainer.Run(
-                inputs => Loss(model, inputs[0], inputs[1], inputs[2]),
+                setup.Loss,
                 Enumerable.Repeat(data.Parts(options.Accumulate), options.Epochs - done).SelectMany(parts => parts),
                 history,
                 cancellationToken);
@@ -95,26 +91,6 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view, ILogg
         return trainer.StepsDone <= options.Epochs
             ? (int)trainer.StepsDone
             : throw new CommandException($"--epochs: got {options.Epochs}, expected at least the {trainer.StepsDone} that the run in {from} has done");
-    }
-
-    private static Tensor Loss(Module<Tensor, (Tensor Sin, Tensor Cos)> net, Tensor x, Tensor sin, Tensor cos)
-    {
-        var (sinPrediction, cosPrediction) = net.Forward(x);
-        return Losses.Mse(sinPrediction, sin) + Losses.Mse(cosPrediction, cos);
-    }
-
-    private Optimizer Optimizer(SinCosNet net)
-    {
-        var hyperparameters = options.Optimizer.Options with { LearningRate = options.LearningRate };
-        hyperparameters = hyperparameters with
-        {
-            WeightDecay = options.WeightDecay ?? hyperparameters.WeightDecay,
-            Clipping = options.MaxGradNorm is { } norm ? GradientClipping.ByNorm(norm) : hyperparameters.Clipping,
-        };
-        var optimizer = (options.Optimizer with { Options = hyperparameters }).Create(net.Parameters());
-        optimizer.MeasuresGradients = true;
-        optimizer.Schedule = options.Schedule.Create(options.Epochs, options.Warmup);
-        return optimizer;
     }
 
     private LossScaling Scaling(AmpModel<Tensor, (Tensor Sin, Tensor Cos)> model) =>

@@ -25,6 +25,9 @@ internal sealed record SinCosOptions
 
     public int Hidden { get; init; } = 150;
 
+    /// <summary>Layers of the trunk.</summary>
+    public int Layers { get; init; } = 3;
+
     public double LearningRate { get; init; } = 0.01;
 
     public OptimizerChoice Optimizer { get; init; } = OptimizerChoice.All[0];
