@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Text;
 using Mezzo.Cli.CommandLine;
 using Mezzo.Cli.Jobs;
+using Mezzo.Cli.Jobs.Checkpointing;
 using Mezzo.Cli.Jobs.SinCos;
 using Mezzo.Cli.Terminal;
 
@@ -68,6 +69,8 @@ internal sealed class TrainSinCosCommand
     private readonly Option<int?> _accumulate = Options.Whole(
         "--accumulate", "Micro-batches that the gradients of an epoch are accumulated over", 1, SinCosSizeOptions.MaxSamples, Defaults.Accumulate);
 
+    private readonly Option<CheckpointChoice> _checkpoint = CheckpointOption.Create();
+
     private readonly Option<ulong> _seed = Options.Value<ulong>(
         "--seed", "Seed of the data and the initial parameters", "N", $"a whole number from 0 to {ulong.MaxValue}", TryParseSeed, Defaults.Seed);
 
@@ -105,7 +108,7 @@ internal sealed class TrainSinCosCommand
         Option[] training =
         [
             options._optimizer, options._learningRate, options._weightDecay, options._maxGradNorm, options._schedule, options._warmup,
-            options._accumulate, options._seed, options._lossScale, options._scaler,
+            options._accumulate, options._checkpoint, options._seed, options._lossScale, options._scaler,
         ];
         Array.ForEach(training, command.Add);
         options._device.AddTo(command);
@@ -160,6 +163,7 @@ internal sealed class TrainSinCosCommand
             Schedule = ScheduleChoice.All.Single(choice => choice.Name == parsed.GetValue(_schedule)),
             Warmup = parsed.GetValue(_warmup) ?? 0,
             Accumulate = parsed.GetValue(_accumulate)!.Value,
+            Checkpoint = parsed.GetValue(_checkpoint)!,
             Seed = parsed.GetValue(_seed),
             LossScale = parsed.GetValue(_lossScale),
             Scaler = ScalerPolicy.Dynamic.FirstOrDefault(policy => policy.Name == parsed.GetValue(_scaler)),
@@ -167,6 +171,7 @@ internal sealed class TrainSinCosCommand
             Device = _device.Apply(parsed),
             Saving = _saving.Read(parsed),
         };
+        options = options with { FreeBytes = _device.FreeBytes(options.Device) };
         if (parsed.GetValue(_warmup) is not null && options.Schedule == ScheduleChoice.All[0])
         {
             throw new CommandException("--warmup: got no --schedule, expected one whose learning rate it is to warm up");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using Mezzo.Cli.CommandLine;
+using Mezzo.Cli.Jobs.Checkpointing;
 using Mezzo.Cli.Terminal;
 using Microsoft.Extensions.Logging;
 
@@ -56,6 +57,7 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view, ILogg
             });
 
         int done = Resume(trainer, precision);
+        var planned = Plan(trainer, setup, precision);
         history.Start(view.BeginRun(precision.ShortName(), options.Epochs, done));
         var ran = options.Accumulate == 1
             ? trainer.Run(setup.Loss, options.Epochs - done, history, cancellationToken)
@@ -67,7 +69,7 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view, ILogg
 
         long peak = history.PeakBytes;
         _points ??= new SinCosPoints(data.XValues, data.SinValues, data.CosValues);
-        return new SinCosRun(precision, Scaling(model), history.Steps, history.Elapsed(ran.Elapsed), peak, trainer.CaptureStatus, Predict(model));
+        return new SinCosRun(precision, Scaling(model), history.Steps, history.Elapsed(ran.Elapsed), peak, trainer.CaptureStatus, Predict(model), planned);
     }
 
     /// <summary>Goes on from what was saved of a run, if anything was.</summary>
@@ -91,6 +93,26 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view, ILogg
         return trainer.StepsDone <= options.Epochs
             ? (int)trainer.StepsDone
             : throw new CommandException($"--epochs: got {options.Epochs}, expected at least the {trainer.StepsDone} that the run in {from} has done");
+    }
+
+    /// <summary>Has the trainer compute activations once more, as was asked for.</summary>
+    /// <returns>What a step is predicted to take; null where all activations are kept.</returns>
+    private PlannedStep? Plan(Trainer trainer, SinCosSetup setup, Precision precision)
+    {
+        if (options.Checkpoint == CheckpointChoice.None)
+        {
+            return null;
+        }
+
+        // The last part is the largest.
+        var step = StepMeasurement.Of(
+            trainer, options.Device, parts => setup.Loss(setup.Data.Parts(options.Accumulate * parts)[^1]), options.Samples / options.Accumulate);
+        trainer.Checkpoint = options.Checkpoint.PlanFor(step, precision.ShortName(), options.FreeBytes);
+
+        // What measuring took is not the run's.
+        options.Device.TrimMemory();
+        options.Device.ResetPeakMemory();
+        return trainer.Checkpoint is { } plan ? step.Predict(plan) : null;
     }
 
     private LossScaling Scaling(AmpModel<Tensor, (Tensor Sin, Tensor Cos)> model) =>

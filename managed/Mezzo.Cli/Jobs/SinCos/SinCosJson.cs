@@ -4,7 +4,7 @@ using Mezzo.Cli.Report;
 
 namespace Mezzo.Cli.Jobs.SinCos;
 
-/// <summary>The job's result for other programs. JSON has no NaN and no infinity; a loss that is either is null.</summary>
+/// <summary>The job's result for other programs.</summary>
 internal static class SinCosJson
 {
     public static void Write(Stream stream, SinCosResult result)
@@ -21,8 +21,7 @@ internal static class SinCosJson
         }
 
         json.WriteEndArray();
-        json.WritePropertyName("speedup");
-        WriteNumber(json, result.Speedup ?? double.NaN);
+        json.WriteNumberOrNull("speedup", result.Speedup);
         json.WriteEndObject();
     }
 
@@ -42,8 +41,7 @@ internal static class SinCosJson
             json.WriteStartObject();
             json.WriteNumber("epoch", step.Step);
             json.WriteString("reason", Format.Reason(step.Reason));
-            json.WritePropertyName("scale");
-            WriteNumber(json, step.Scale);
+            json.WriteNumberOrNull("scale", step.Scale);
             json.WriteNumber("infs", step.Gradients?.Infs ?? 0);
             json.WriteNumber("nans", step.Gradients?.NaNs ?? 0);
             json.WriteString("first_in", step.Gradients?.FirstNonFinite);
@@ -52,6 +50,9 @@ internal static class SinCosJson
 
         json.WriteEndArray();
         json.WriteNumber("peak_bytes", run.PeakBytes);
+        json.WriteNumberOrNull("activation_bytes", run.Planned?.ActivationBytes);
+        json.WriteNumberOrNull("predicted_peak_bytes", run.Planned?.PeakBytes);
+        json.WriteNumberOrNull("recompute_seconds", run.Planned?.RecomputeSeconds);
         json.WriteBoolean("captured", run.IsCaptured);
         json.WriteEndObject();
     }
@@ -61,21 +62,9 @@ internal static class SinCosJson
         json.WriteStartArray(name);
         foreach (double value in values)
         {
-            WriteNumber(json, value);
+            json.WriteNumberOrNull(value);
         }
 
         json.WriteEndArray();
-    }
-
-    private static void WriteNumber(Utf8JsonWriter json, double value)
-    {
-        if (double.IsFinite(value))
-        {
-            json.WriteNumberValue(value);
-        }
-        else
-        {
-            json.WriteNullValue();
-        }
     }
 }

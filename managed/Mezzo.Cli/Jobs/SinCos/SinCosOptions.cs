@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using Mezzo.Cli.Jobs.Checkpointing;
+
 namespace Mezzo.Cli.Jobs.SinCos;
 
 /// <summary>Which runs the job makes.</summary>
@@ -46,9 +48,15 @@ internal sealed record SinCosOptions
     /// <summary>Micro-batches that the gradients of an epoch are accumulated over.</summary>
     public int Accumulate { get; init; } = 1;
 
+    /// <summary>Which activations are computed once more.</summary>
+    public CheckpointChoice Checkpoint { get; init; } = CheckpointChoice.None;
+
     public ulong Seed { get; init; }
 
     public Device Device { get; init; }
+
+    /// <summary>Bytes of the device that were free when the program began; null where that cannot be told.</summary>
+    public long? FreeBytes { get; init; }
 
     /// <summary>Whether training steps are captured in a graph.</summary>
     public CaptureMode Capture { get; init; }

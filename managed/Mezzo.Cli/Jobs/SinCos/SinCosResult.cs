@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using Mezzo.Cli.Jobs.Checkpointing;
+
 namespace Mezzo.Cli.Jobs.SinCos;
 
 /// <summary>Values at some x: the data, or what a network predicts.</summary>
@@ -20,6 +22,7 @@ internal enum LossScaling
 /// <param name="PeakBytes">Most bytes of tensors and graphs at any time.</param>
 /// <param name="Capture">How the last step ran.</param>
 /// <param name="Prediction">The trained network's outputs at evenly spaced x.</param>
+/// <param name="Planned">What a step was predicted to take where activations are computed once more; null where all are kept.</param>
 internal sealed record SinCosRun(
     Precision Precision,
     LossScaling Scaling,
@@ -27,7 +30,8 @@ internal sealed record SinCosRun(
     TimeSpan Elapsed,
     long PeakBytes,
     CaptureStatus Capture,
-    SinCosPoints Prediction)
+    SinCosPoints Prediction,
+    PlannedStep? Planned = null)
 {
     public string Name => Precision.ShortName();
 

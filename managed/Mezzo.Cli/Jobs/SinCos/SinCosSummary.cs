@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using Mezzo.Cli.Jobs.Checkpointing;
 using Mezzo.Cli.Report;
 
 namespace Mezzo.Cli.Jobs.SinCos;
@@ -20,6 +21,7 @@ internal static class SinCosSummary
                 new Fact("learning rate", LearningRateText(options)),
                 new Fact("data size", Format.Count(options.Samples)),
                 .. options.Accumulate > 1 ? [new Fact("micro-batches", Format.Count(options.Accumulate))] : Array.Empty<Fact>(),
+                .. options.Checkpoint != CheckpointChoice.None ? [new Fact("checkpointing", $"{options.Checkpoint}")] : Array.Empty<Fact>(),
             ],
             [.. runs.Select(run => run.Name)],
             [
@@ -30,9 +32,17 @@ internal static class SinCosSummary
                 Row("last loss", run => run.Losses.Count == 0 ? "none" : Format.Loss(run.Losses[^1])),
                 Row("skipped steps", run => Format.Count(run.SkippedSteps)),
                 Row("peak memory", run => Format.Bytes(run.PeakBytes)),
+                .. runs.Any(run => run.Planned is not null) ? Planned() : [],
                 Row("steps captured", run => run.IsCaptured ? "yes" : "no"),
             ],
             Comparison(result));
+
+        SummaryRow[] Planned() =>
+        [
+            Row("predicted peak", run => run.Planned is { } step ? Format.Bytes(step.PeakBytes) : "none"),
+            Row("activations kept", run => run.Planned is { } step ? Format.Bytes(step.ActivationBytes) : "all"),
+            Row("extra time of a step", run => run.Planned is { } step ? Format.Percent(step.ExtraTime) : "none"),
+        ];
     }
 
     /// <summary>What the job found, as a headline.</summary>

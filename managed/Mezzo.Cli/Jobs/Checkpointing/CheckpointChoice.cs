@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+using Mezzo.Cli.CommandLine;
+
+namespace Mezzo.Cli.Jobs.Checkpointing;
+
+/// <summary>Which activations are to be computed once more, as it was asked for.</summary>
+/// <param name="text">As it was typed.</param>
+internal abstract class CheckpointChoice(string text)
+{
+    /// <summary>None: all are kept.</summary>
+    public static CheckpointChoice None { get; } = new Nothing();
+
+    /// <summary>None if the step then fits the memory, else as few as it takes to fit.</summary>
+    public static CheckpointChoice Auto { get; } = new Automatic();
+
+    /// <summary>Those of all but the last of so many segments of about the same bytes.</summary>
+    public static CheckpointChoice Segments(int count) => new Segmented(count);
+
+    /// <summary>As few as it takes for a step of at most so many bytes.</summary>
+    /// <param name="bytes">The bytes.</param>
+    /// <param name="text">The same as it was typed.</param>
+    public static CheckpointChoice Budget(long bytes, string text) => new Budgeted(bytes, text);
+
+    /// <summary>The plan for a step; null for none.</summary>
+    /// <param name="step">The step.</param>
+    /// <param name="run">Name of the run, for messages.</param>
+    /// <param name="freeBytes">Bytes of the device that are free for all of the run; null where they are not known.</param>
+    /// <exception cref="CommandException">There is no such plan.</exception>
+    public abstract CheckpointPlan? PlanFor(StepMeasurement step, string run, long? freeBytes);
+
+    /// <inheritdoc/>
+    public override string ToString() => text;
+
+    protected CommandException Refused(string expected) => new($"--checkpoint: got {text}, expected {expected}");
+
+    private sealed class Nothing() : CheckpointChoice("none")
+    {
+        public override CheckpointPlan? PlanFor(StepMeasurement step, string run, long? freeBytes) => null;
+    }
+
+    private sealed class Segmented(int count) : CheckpointChoice(FormattableString.Invariant($"segments={count}"))
+    {
+        public override CheckpointPlan PlanFor(StepMeasurement step, string run, long? freeBytes) =>
+            step.InSegments(count) ?? throw Refused($"segments=1 to segments={Most(step)}, the places that a step in {run} can be cut at");
+
+        private int Most(StepMeasurement step) => Enumerable.Range(1, count - 1).TakeWhile(fewer => step.InSegments(fewer) is not null).Last();
+    }
+
+    private sealed class Budgeted(long bytes, string text) : CheckpointChoice($"budget={text}")
+    {
+        public override CheckpointPlan PlanFor(StepMeasurement step, string run, long? freeBytes) =>
+            step.FastestWithin(bytes) ?? throw Refused($"at least budget={ByteSize.RoundedUp(step.SmallestBytes)}, the least that a step in {run} can do with");
+    }
+
+    private sealed class Automatic() : CheckpointChoice("auto")
+    {
+        public override CheckpointPlan? PlanFor(StepMeasurement step, string run, long? freeBytes)
+        {
+            if (step.Parts == 1)
+            {
+                return null; // measuring it has shown that it fits
+            }
+
+            long free = freeBytes ?? throw Refused($"budget=SIZE: a step in {run} does not fit the device, and how much of its memory is free is not known");
+            return step.FastestWithin(free)
+                ?? throw Refused($"a step that fits the {ByteSize.RoundedUp(free)} that are free: in {run} it takes at least {ByteSize.RoundedUp(step.SmallestBytes)}");
+        }
+    }
+}

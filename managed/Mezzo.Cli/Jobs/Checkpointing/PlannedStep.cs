@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+namespace Mezzo.Cli.Jobs.Checkpointing;
+
+/// <summary>What a step is predicted to take under a plan.</summary>
+/// <param name="PeakBytes">Most bytes at any time, with those that are live before the step.</param>
+/// <param name="ActivationBytes">Bytes that the forward pass leaves for the backward pass.</param>
+/// <param name="Seconds">Time of the forward and the backward pass.</param>
+/// <param name="RecomputeSeconds">Time of it for what is computed once more.</param>
+/// <param name="Regions">Number of regions that are computed once more.</param>
+internal sealed record PlannedStep(long PeakBytes, long ActivationBytes, double Seconds, double RecomputeSeconds, int Regions)
+{
+    /// <summary>How much longer it takes than without computing anything once more: 0.25 is a quarter.</summary>
+    public double ExtraTime => Seconds > RecomputeSeconds ? RecomputeSeconds / (Seconds - RecomputeSeconds) : 0;
+}
