@@ -14,6 +14,7 @@ internal static class MezzoProgram
         var root = new Command("mezzo", "Trains neural networks in mixed precision.")
         {
             TrainCommand.Create(terminal, cancellationToken),
+            PlanCommand.Create(terminal),
             InfoCommand.Create(terminal),
             new HelpOption(),
             new VersionOption(),

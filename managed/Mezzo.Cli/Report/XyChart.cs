@@ -14,13 +14,16 @@ internal static class XyChart
     /// <param name="y">Vertical axis.</param>
     /// <param name="series">What to draw.</param>
     /// <param name="band">Vertical range to shade, if any.</param>
-    public static XElement Draw(ChartFrame frame, Axis x, Axis y, IReadOnlyList<Series> series, (double From, double To)? band = null)
+    /// <param name="region">Box to shade, if any.</param>
+    public static XElement Draw(
+        ChartFrame frame, Axis x, Axis y, IReadOnlyList<Series> series, (double From, double To)? band = null, Region? region = null)
     {
         var placed = series.Select(one => (Series: one, Points: frame.Place(Shape(one), x, y).ToArray())).ToArray();
         var paths = placed.Select(one => Svg.Path(one.Series.Style, Data(one.Series, one.Points))).Where(HasData);
         return frame.Wrap(
             "chart",
             band is { } range ? Shade(frame, y, range) : null,
+            region is not null ? Shade(frame, x, y, region) : null,
             frame.Axes(x, y),
             Svg.Canvas(frame.Height, paths.Where(path => !IsMarks(path)), clip: true),
             Svg.Canvas(frame.Height, paths.Where(IsMarks)),
@@ -53,6 +56,23 @@ internal static class XyChart
                 yield return points[i];
             }
         }
+    }
+
+    private static XElement Shade(ChartFrame frame, Axis x, Axis y, Region region)
+    {
+        var (left, right) = (x.Position(region.X.From), x.Position(region.X.To));
+        double top = frame.Height * (1 - y.Position(region.Y.To));
+        double bottom = frame.Height * (1 - y.Position(region.Y.From));
+        return Svg.Element(
+            "g",
+            Svg.Element(
+                "rect",
+                Svg.Attribute("class", "region"),
+                Svg.Attribute("x", Svg.Percent(left)),
+                Svg.Attribute("width", Svg.Percent(right - left)),
+                Svg.Attribute("y", top),
+                Svg.Attribute("height", bottom - top)),
+            Svg.Text(region.Label, "tick middle", (left + right) / 2, bottom + LabelHeight));
     }
 
     private static XElement Shade(ChartFrame frame, Axis y, (double From, double To) range)

@@ -8,7 +8,7 @@ public sealed class UsageErrorTests
     [TestCase("--epoch: unknown option, did you mean --epochs?", "train", "sincos", "--epoch", "5")]
     [TestCase("--precison: unknown option, did you mean --precision?", "train", "sincos", "--precison=bf16")]
     [TestCase("trian: unknown command, did you mean train?", "trian")]
-    [TestCase("mezzo: no command given, expected train or info")]
+    [TestCase("mezzo: no command given, expected train or plan or info")]
     [TestCase("train: no command given, expected sincos", "train")]
     [TestCase("sinco: unknown command, did you mean sincos?", "train", "sinco")]
     [TestCase("fast: unknown argument, sincos takes only options", "train", "sincos", "fast")]
@@ -33,6 +33,13 @@ public sealed class UsageErrorTests
     [TestCase("--scaler: got a static --loss-scale too, expected --loss-scale 0 (dynamic) or none", "train", "sincos", "--scaler", "torch", "--loss-scale", "8")]
     [TestCase("--precision: got bf16 and fp16, expected one of --precision, --fp16 and --bf16", "train", "sincos", "--precision", "bf16", "--fp16")]
     [TestCase("--accumulate: got 9, expected at most the number of --samples, 8", "train", "sincos", "--samples", "8", "--accumulate", "9")]
+    [TestCase("--layers: got '0', expected a whole number from 1 to 1000", "train", "sincos", "--layers", "0")]
+    [TestCase("--checkpoint: got 'all', expected none, segments=N with N from 1, budget=SIZE such as budget=64MB or budget=64MiB, or auto", "train", "sincos", "--checkpoint", "all")]
+    [TestCase("--checkpoint: got 'segments=0', expected none, segments=N with N from 1, budget=SIZE such as budget=64MB or budget=64MiB, or auto", "train", "sincos", "--checkpoint", "segments=0")]
+    [TestCase("--checkpoint: got 'budget=lots', expected none, segments=N with N from 1, budget=SIZE such as budget=64MB or budget=64MiB, or auto", "train", "sincos", "--checkpoint", "budget=lots")]
+    [TestCase("plan: no command given, expected sincos", "plan")]
+    [TestCase("--budget: got '64M', expected a size such as 64MB (10^6 bytes), 1.5GB or 64MiB (2^20 bytes)", "plan", "sincos", "--budget", "64M")]
+    [TestCase("--precision: got 'compare', expected fp32, bf16 or fp16", "plan", "sincos", "--precision", "compare")]
     [TestCase("--warmup: got no --schedule, expected one whose learning rate it is to warm up", "train", "sincos", "--warmup", "0.1")]
     [TestCase("--warmup: got '1', expected a number from 0 up to but not 1", "train", "sincos", "--schedule", "linear", "--warmup", "1")]
     [TestCase("--max-grad-norm: got '0', expected a number above 0", "train", "sincos", "--max-grad-norm", "0")]
@@ -56,7 +63,7 @@ public sealed class UsageErrorTests
     {
         var outcome = CommandRunner.Run("train", "sincos", "--zzzzzzzz");
 
-        Assert.That(outcome.Error, Does.StartWith("--zzzzzzzz: unknown option, expected one of --accumulate, --allow-tf32, --bf16, --capture, --device, --epochs,"));
+        Assert.That(outcome.Error, Does.StartWith("--zzzzzzzz: unknown option, expected one of --accumulate, --allow-tf32, --bf16, --capture, --checkpoint, --device,"));
     }
 
     [Test]
@@ -83,7 +90,7 @@ public sealed class UsageErrorTests
         {
             Assert.That(outcome.ExitCode, Is.Zero);
             foreach (string option in new[]
-                { "--precision", "--epochs", "--samples", "--hidden", "--lr", "--seed", "--device", "--threads", "--capture", "--loss-scale", "--scaler", "--out", "--json", "--quiet" })
+                { "--precision", "--epochs", "--samples", "--hidden", "--layers", "--checkpoint", "--lr", "--seed", "--device", "--threads", "--capture", "--loss-scale", "--scaler", "--out", "--json", "--quiet" })
             {
                 Assert.That(outcome.Output, Does.Contain(option));
             }

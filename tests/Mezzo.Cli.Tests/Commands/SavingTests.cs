@@ -68,6 +68,7 @@ public sealed class SavingTests
     }
 
     [TestCase("--hidden: got 9, expected 8, with which the run in RUN was saved", "--hidden", "9")]
+    [TestCase("--layers: got 2, expected 3", "--layers", "2")]
     [TestCase("--samples: got 63, expected 64", "--samples", "63")]
     [TestCase("--optimizer: got sgd, expected adam", "--optimizer", "sgd")]
     [TestCase("--lr: got 0.5, expected 0.01", "--lr", "0.5")]

@@ -50,7 +50,7 @@ public sealed class TrainSinCosCommandTests
             {
                 Assert.That(
                     run.EnumerateObject().Select(p => p.Name),
-                    Is.EqualTo(new[] { "precision", "epochs", "seconds", "losses", "skipped_steps", "scales", "grad_norms", "skips", "peak_bytes", "captured" }));
+                    Is.EqualTo(new[] { "precision", "epochs", "seconds", "losses", "skipped_steps", "scales", "grad_norms", "skips", "peak_bytes", "activation_bytes", "predicted_peak_bytes", "recompute_seconds", "captured" }));
                 Assert.That(Property(run, "epochs").GetInt32(), Is.EqualTo(5));
                 Assert.That(Property(run, "losses").GetArrayLength(), Is.EqualTo(5));
                 Assert.That(Property(run, "scales").GetArrayLength(), Is.EqualTo(5));

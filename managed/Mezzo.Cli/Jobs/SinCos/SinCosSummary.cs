@@ -32,7 +32,7 @@ internal static class SinCosSummary
                 Row("last loss", run => run.Losses.Count == 0 ? "none" : Format.Loss(run.Losses[^1])),
                 Row("skipped steps", run => Format.Count(run.SkippedSteps)),
                 Row("peak memory", run => Format.Bytes(run.PeakBytes)),
-                .. runs.Any(run => run.Planned is not null) ? Planned() : [],
+                .. options.Checkpoint != CheckpointChoice.None ? Planned() : [],
                 Row("steps captured", run => run.IsCaptured ? "yes" : "no"),
             ],
             Comparison(result));

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+using Mezzo.Cli.Jobs.Checkpointing;
+using Mezzo.Cli.Report;
+
+namespace Mezzo.Cli.Jobs.SinCos.Plan;
+
+/// <summary>The plans as a table, and what they come to as sentences.</summary>
+internal static class SinCosPlanTable
+{
+    private const int MostRows = 20;
+
+    public static SummaryTable Create(SinCosPlanResult result, JobEnvironment environment)
+    {
+        var options = result.Options;
+        SummaryRow Row(string label, PlannedStep step) => new(label,
+        [
+            Format.Bytes(step.PeakBytes),
+            Format.Bytes(step.ActivationBytes),
+            Format.Percent(result.ActivationShare(step)),
+            Format.Duration(step.Seconds),
+            Format.Percent(step.ExtraTime),
+            Format.Count(step.Regions),
+        ]);
+        return new SummaryTable(
+            [
+                new Fact("device", $"{options.Device} ({environment.DeviceName}), {Format.Count(result.Threads, "thread")}"),
+                new Fact("precision", result.Precision),
+                new Fact("layers", Format.Count(options.Layers)),
+                new Fact("width", Format.Count(options.Hidden)),
+                new Fact("data size", Format.Count(options.Samples)),
+                .. result.Parts > 1 ? [new Fact("measured on", $"1/{result.Parts} of the data, for which memory suffices")] : Array.Empty<Fact>(),
+            ],
+            ["peak", "activations", "of all", "time", "more", "regions"],
+            [
+                Row("no checkpointing", result.Uncheckpointed),
+                .. Shown(result).Select(step => Row(step == result.Chosen ? "chosen" : "", step)),
+            ],
+            [new Fact("chosen", result.Reason)]);
+    }
+
+    /// <summary>What the chosen plan comes to, as a headline.</summary>
+    public static string Headline(SinCosPlanResult result) =>
+        $"{Format.Percent(1 - result.PeakShare(result.Chosen))} less memory for {Format.Percent(result.Chosen.ExtraTime)} more time";
+
+    /// <summary>The plans from the most bytes to the fewest, every so many of them left out but for the chosen one.</summary>
+    private static IEnumerable<PlannedStep> Shown(SinCosPlanResult result)
+    {
+        var (curve, places) = (result.Curve, MostRows - 1);
+        var shown = curve.Count <= MostRows
+            ? curve
+            : Enumerable.Range(0, places).Select(i => curve[(int)((long)i * (curve.Count - 1) / (places - 1))]).Append(result.Chosen).Distinct();
+        return shown.OrderByDescending(step => step.PeakBytes);
+    }
+}
