@@ -9,7 +9,7 @@ internal sealed class DeviceOptions
 {
     private const int MaxThreads = 1024;
     private readonly Option<Device?> _device = Options.Value<Device?>(
-        "--device", "Device to train on [default: cuda if there is one, else cpu]", "DEVICE", "cpu, cuda or cuda:N", TryParseDevice, null);
+        "--device", "Device to run on [default: cuda if there is one, else cpu]", "DEVICE", "cpu, cuda or cuda:N", TryParseDevice, null);
 
     private readonly Option<int?> _threads = Options.Whole(
         "--threads", "Threads of the CPU path [default: MEZZO_NUM_THREADS, else one per processor]", 1, MaxThreads);

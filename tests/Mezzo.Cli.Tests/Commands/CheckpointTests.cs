@@ -72,6 +72,15 @@ public sealed class CheckpointTests
     }
 
     [Test]
+    public void Peak_OfMicroBatches_IsWithinTheirBudget([Values("fp32", "bf16")] string precision)
+    {
+        string[] options = [.. Deep, "--precision", precision, "--accumulate", "2"];
+        long budget = Train(options)[0].GetProperty("peak_bytes").GetInt64() * 9 / 10;
+        var run = Train([.. options, "--checkpoint", $"budget={budget}"])[0];
+        Assert.That(run.GetProperty("peak_bytes").GetInt64(), Is.LessThanOrEqualTo(budget));
+    }
+
+    [Test]
     public void TableAndReport_TellOfThePlan()
     {
         var outcome = CommandRunner.Run([.. Deep, "--checkpoint", "segments=3", "--out", _folder.Path]);

@@ -8,7 +8,7 @@ namespace Mezzo.Cli.Tests.Jobs;
 /// <summary>A step that the memory does not suffice for.</summary>
 public sealed class StepMeasurementTests
 {
-    private static readonly SinCosOptions Options = new() { Samples = 4096, Hidden = 32, Layers = 24, Device = TestDevice.Current };
+    private static readonly SinCosOptions Options = new() { Samples = 1024, Hidden = 32, Layers = 16, Device = TestDevice.Current };
 
     [Test]
     public void StepThatDoesNotFit_IsPlannedFromAPartOfTheSamples_AndFits()

@@ -13,8 +13,10 @@ internal sealed class StepMeasurement
 {
     private readonly CheckpointProfile _profile;
     private readonly long _bytesBefore;
+    private readonly long _otherBytes;
 
-    private StepMeasurement(CheckpointProfile profile, int parts, long bytesBefore) => (_profile, Parts, _bytesBefore) = (profile, parts, bytesBefore);
+    private StepMeasurement(CheckpointProfile profile, int parts, long bytesBefore, long otherBytes) =>
+        (_profile, Parts, _bytesBefore, _otherBytes) = (profile, parts, bytesBefore, otherBytes);
 
     /// <summary>The part of the samples that was measured is one of so many; 1 where the whole step was, and so fits the memory.</summary>
     public int Parts { get; }
@@ -30,13 +32,14 @@ internal sealed class StepMeasurement
     /// <param name="device">Where it runs.</param>
     /// <param name="loss">Returns the loss on one of so many parts of the samples.</param>
     /// <param name="samples">Number of samples of the whole step.</param>
-    public static StepMeasurement Of(Trainer trainer, Device device, Func<int, Tensor> loss, int samples)
+    /// <param name="otherBytes">Bytes that will be live besides, such as gradients of earlier micro-batches.</param>
+    public static StepMeasurement Of(Trainer trainer, Device device, Func<int, Tensor> loss, int samples, long otherBytes = 0)
     {
         for (int parts = 1; ; parts *= 2)
         {
             try
             {
-                return new StepMeasurement(trainer.Profile(() => loss(parts)), parts, device.Memory.CurrentBytes);
+                return new StepMeasurement(trainer.Profile(() => loss(parts)), parts, device.Memory.CurrentBytes, otherBytes);
             }
             catch (MezzoException exception) when (exception.Status == MezzoStatus.OutOfMemory && parts <= samples / 2)
             {
@@ -50,7 +53,7 @@ internal sealed class StepMeasurement
         WholePeak(plan.PredictedPeakBytes), plan.PredictedActivationBytes * Parts, plan.PredictedSeconds * Parts, plan.RecomputeSeconds * Parts, plan.Regions);
 
     /// <summary>The peak of the whole step for that of the part that was measured.</summary>
-    public long WholePeak(long bytes) => _bytesBefore + ((bytes - _bytesBefore) * Parts);
+    public long WholePeak(long bytes) => _otherBytes + _bytesBefore + ((bytes - _bytesBefore) * Parts);
 
     /// <summary>The fastest plan that takes no more than so many bytes; null where there is none.</summary>
     public CheckpointPlan? FastestWithin(long bytes) => _profile.Curve.LastOrDefault(plan => Predict(plan).PeakBytes <= bytes);

@@ -104,9 +104,13 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view, ILogg
             return null;
         }
 
-        // The last part is the largest.
+        // The last part is the largest, and its gradients are added to those of the others.
         var step = StepMeasurement.Of(
-            trainer, options.Device, parts => setup.Loss(setup.Data.Parts(options.Accumulate * parts)[^1]), options.Samples / options.Accumulate);
+            trainer,
+            options.Device,
+            parts => setup.Loss(setup.Data.Parts(options.Accumulate * parts)[^1]),
+            options.Samples / options.Accumulate,
+            otherBytes: options.Accumulate > 1 ? setup.GradientBytes : 0);
         trainer.Checkpoint = options.Checkpoint.PlanFor(step, precision.ShortName(), options.FreeBytes);
 
         // What measuring took is not the run's.
