@@ -26,12 +26,18 @@ public sealed class CheckpointProfile
     {
         _record = record;
         _chain = new TapeChain(record);
-        Uncheckpointed = Plan([]);
-        Curve = [.. ParetoFront(Candidates().Append(Uncheckpointed))];
+        KeepingAll = new CheckpointPlan(record, new TapeSchedule(record, [], keepsCheap: true));
+        Curve = [.. ParetoFront(Candidates().Append(Plan([])).Append(KeepingAll))];
     }
 
-    /// <summary>The plan that keeps everything that is not cheap to compute once more.</summary>
-    private CheckpointPlan Uncheckpointed { get; }
+    /// <summary>The plan that keeps all that a step without a plan keeps: what checkpointing is compared with.</summary>
+    public CheckpointPlan KeepingAll { get; }
+
+    /// <summary>Whether the step fitted into memory without checkpointing when it was measured.</summary>
+    public bool FitsKeepingAll => _record.IsWhole;
+
+    /// <summary>Most segments that <see cref="ForSegments"/> makes: the places that the step can be cut at, and one.</summary>
+    public int MaxSegments => _chain.Stages.Count;
 
     /// <summary>The plans among which none is better in both bytes and time, from the fewest bytes, which take the longest, to the most.</summary>
     public IReadOnlyList<CheckpointPlan> Curve { get; }
@@ -48,11 +54,11 @@ public sealed class CheckpointProfile
     }
 
     /// <summary>Measures a loss function that something else is done with before the backward pass.</summary>
-    internal static CheckpointProfile Measure(Func<Tensor> loss, Func<Tensor, Tensor> finish, Device? device) =>
+    internal static CheckpointProfile Measure(Func<Tensor> loss, Func<Tensor, Tensor> finish, Device? device, bool accumulates = false) =>
         new(TapeRecorder.Measure(device ?? Device.Default, Runs, loss, root => root is { RequiresGrad: true, ElementCount: 1, Producer: not null }
             ? finish(root)
             : throw new ArgumentException(
-                $"The loss is {root.Description}{(root.RequiresGrad ? "" : " and requires no gradient")}, expected a scalar that was computed from what does.", nameof(loss))));
+                $"The loss is {root.Description}{(root.RequiresGrad ? "" : " and requires no gradient")}, expected a scalar that was computed from what does.", nameof(loss)), accumulates));
 
     /// <summary>Measures a model, with the sum of its outputs as loss.</summary>
     /// <typeparam name="TInput">What the model takes.</typeparam>
@@ -89,7 +95,7 @@ public sealed class CheckpointProfile
     /// <summary>Whether a step fits into so many bytes, if need be by computing all it can once more.</summary>
     public bool WillFit(long bytes) => Smallest().PredictedPeakBytes <= bytes;
 
-    /// <summary>The plan of the least time: nothing is computed once more but what costs next to nothing.</summary>
+    /// <summary>The plan of the least time: nothing is computed once more but, where it saves bytes, what costs next to nothing.</summary>
     public CheckpointPlan Fastest() => Curve[^1];
 
     /// <summary>The plan of the fewest bytes.</summary>
@@ -102,9 +108,9 @@ public sealed class CheckpointProfile
     /// <exception cref="ArgumentOutOfRangeException">Less than 1, or more than there are places to cut the step at.</exception>
     public CheckpointPlan ForSegments(int count)
     {
-        if (count < 1 || count > _chain.Stages.Count)
+        if (count < 1 || count > MaxSegments)
         {
-            throw new ArgumentOutOfRangeException(nameof(count), count, $"The number of segments must be from 1 to {_chain.Stages.Count}, the places that this step can be cut at.");
+            throw new ArgumentOutOfRangeException(nameof(count), count, $"The number of segments must be from 1 to {MaxSegments}, the places that this step can be cut at.");
         }
 
         long[] bytes = [.. _chain.Stages.Select(stage => stage.TapeBytes)];

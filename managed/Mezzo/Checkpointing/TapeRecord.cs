@@ -6,7 +6,8 @@ namespace Mezzo.Checkpointing;
 /// <param name="Tensors">What they made.</param>
 /// <param name="PlannedOps">Number of ops that a plan is for; those behind them finish the forward pass.</param>
 /// <param name="BytesBefore">Live bytes before the step.</param>
-internal sealed record TapeRecord(IReadOnlyList<TapeOp> Ops, IReadOnlyList<TapeTensor> Tensors, int PlannedOps, long BytesBefore)
+/// <param name="IsWhole">Whether it ran as it is; false where it had to be checkpointed to fit.</param>
+internal sealed record TapeRecord(IReadOnlyList<TapeOp> Ops, IReadOnlyList<TapeTensor> Tensors, int PlannedOps, long BytesBefore, bool IsWhole)
 {
     /// <summary>What the library rounds allocations up to, in bytes.</summary>
     public const long Alignment = 64;

@@ -40,10 +40,11 @@ internal sealed class TapeRecorder : TapeObserver
     /// <param name="runs">Number of runs, of which the fastest counts for each op, after one to warm up.</param>
     /// <param name="forward">The part of the forward pass that a plan is for.</param>
     /// <param name="finish">The rest of it: takes what the first part returns and returns what to differentiate, a scalar.</param>
+    /// <param name="accumulates">Whether gradients of an earlier micro-batch are there, which are added to.</param>
     /// <exception cref="InvalidOperationException">The runs are not of the same ops.</exception>
-    public static TapeRecord Measure<T>(Device device, int runs, Func<T> forward, Func<T, Tensor> finish)
+    public static TapeRecord Measure<T>(Device device, int runs, Func<T> forward, Func<T, Tensor> finish, bool accumulates = false)
     {
-        using var gradients = new GradientsAside();
+        using var gradients = new GradientsAside(accumulates);
         int regionOps = WarmUp(device, gradients, forward, finish);
         var record = Run(device, gradients, regionOps, forward, finish);
         for (int run = 1; run < runs; run++)
@@ -173,8 +174,8 @@ internal sealed class TapeRecorder : TapeObserver
             }
         }
 
-        gradients.Clear();
-        return new TapeRecord(recorder._ops, recorder._tensors, planned, recorder._bytesBefore);
+        gradients.EndRun();
+        return new TapeRecord(recorder._ops, recorder._tensors, planned, recorder._bytesBefore, IsWhole: regionOps == int.MaxValue);
     }
 
     /// <summary>Notes which tensors are transient, and ends the region that makes the step fit, if there is one.</summary>
@@ -262,7 +263,7 @@ internal sealed class TapeRecorder : TapeObserver
         [.. tensors.Where(_numbers.ContainsKey).Select(tensor => _numbers[tensor])];
 
     /// <summary>Gradients that leaves had before, put aside while others are computed, and put back.</summary>
-    private sealed class GradientsAside : IDisposable
+    private sealed class GradientsAside(bool accumulates) : IDisposable
     {
         private readonly Dictionary<Tensor, (Tensor? Gradient, bool IsScaled)> _leaves = [];
 
@@ -278,6 +279,14 @@ internal sealed class TapeRecorder : TapeObserver
                     bool isScaled = leaf.IsGradScaled;
                     _leaves.Add(leaf, (leaf.TakeGrad(), isScaled));
                 }
+            }
+        }
+
+        public void EndRun()
+        {
+            if (!accumulates)
+            {
+                Clear();
             }
         }
 

@@ -19,7 +19,8 @@ internal sealed class TapeSchedule
 
     /// <param name="record">The step.</param>
     /// <param name="regions">Disjoint regions, in order.</param>
-    public TapeSchedule(TapeRecord record, IReadOnlyList<ScheduledRegion> regions)
+    /// <param name="keepsCheap">Whether what is cheap to make again is kept like anything else.</param>
+    public TapeSchedule(TapeRecord record, IReadOnlyList<ScheduledRegion> regions, bool keepsCheap = false)
     {
         Regions = regions;
         _innermost = new ScheduledRegion?[record.Ops.Count];
@@ -35,7 +36,7 @@ internal sealed class TapeSchedule
 
         _owners = [.. record.Tensors.Select(Owner)];
         Parents = parents;
-        Alone = FindCheap(record);
+        Alone = keepsCheap ? new HashSet<int>() : FindCheap(record);
 
         ScheduledRegion? Owner(TapeTensor tensor)
         {

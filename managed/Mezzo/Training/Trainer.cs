@@ -78,16 +78,17 @@ public sealed partial class Trainer : IDisposable
     }
 
     /// <summary>
-    /// Measures a step without taking it: what the plans for <see cref="Checkpoint"/> follow from. With several micro-batches
-    /// give the loss of one.
+    /// Measures a step without taking it: what the plans for <see cref="Checkpoint"/> follow from.
     /// </summary>
-    /// <param name="loss">As in <see cref="Step(Func{Tensor})"/>.</param>
+    /// <param name="loss">As in <see cref="Step(Func{Tensor})"/>, of one micro-batch, the largest.</param>
+    /// <param name="microBatches">Number of micro-batches of a step.</param>
     /// <example><code>trainer.Checkpoint = trainer.Profile(() => Losses.Mse(model.Forward(x), y)).ForBudget(64_000_000);</code></example>
-    public CheckpointProfile Profile(Func<Tensor> loss)
+    public CheckpointProfile Profile(Func<Tensor> loss, int microBatches = 1)
     {
         ArgumentNullException.ThrowIfNull(loss);
+        ArgumentOutOfRangeException.ThrowIfLessThan(microBatches, 1);
         _runner.ReadPending();
-        return _training.Profile(FunctionOf(loss));
+        return _training.Profile(FunctionOf(loss) with { MicroBatches = microBatches });
     }
 
     /// <summary>Runs one step.</summary>

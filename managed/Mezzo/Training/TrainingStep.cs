@@ -138,7 +138,7 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
         Plan = null;
         try
         {
-            return CheckpointProfile.Measure(() => Forward(function, function.Inputs, 0), scaler.Scale, optimizer.Device);
+            return CheckpointProfile.Measure(() => Forward(function, function.Inputs, 0), scaler.Scale, optimizer.Device, accumulates: function.MicroBatches > 1);
         }
         finally
         {

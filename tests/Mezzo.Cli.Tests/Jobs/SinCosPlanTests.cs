@@ -46,7 +46,7 @@ public sealed class SinCosPlanTests
     public void SinglePlanOfNothing_GivesAPage()
     {
         var nothing = new PlannedStep(0, 0, 0, 0, 0);
-        var result = new SinCosPlanResult(new SinCosOptions(), 1, 1, nothing, [nothing], nothing, "the only one");
+        var result = new SinCosPlanResult(new SinCosOptions(), 1, true, nothing, [nothing], nothing, "the only one");
         Assert.That(() => XDocument.Parse(SinCosPlanReport.Render(result, SampleResults.Environment)), Throws.Nothing);
     }
 
@@ -55,6 +55,6 @@ public sealed class SinCosPlanTests
     {
         PlannedStep[] curve = [.. Enumerable.Range(1, plans).Select(i => new PlannedStep(204 + (i * 100), i * 53, 1 + ((plans - i + 1) / 100.0), (plans - i + 1) / 100.0, plans - i + 1))];
         var all = new PlannedStep(curve[^1].PeakBytes, curve[^1].ActivationBytes, 1, 0, 0);
-        return new SinCosPlanResult(new SinCosOptions { Precision = SinCosPrecision.Float32 }, 2, 1, all, curve, curve[chosen], "made up");
+        return new SinCosPlanResult(new SinCosOptions { Precision = SinCosPrecision.Float32 }, 2, true, all, curve, curve[chosen], "made up");
     }
 }

@@ -9,6 +9,10 @@ namespace Mezzo.Cli.Jobs.Checkpointing;
 /// <param name="Regions">Number of regions that are computed once more.</param>
 internal sealed record PlannedStep(long PeakBytes, long ActivationBytes, double Seconds, double RecomputeSeconds, int Regions)
 {
+    /// <summary>What a plan predicts.</summary>
+    public static PlannedStep Of(CheckpointPlan plan) => new(
+        plan.PredictedPeakBytes, plan.PredictedActivationBytes, plan.PredictedSeconds, plan.RecomputeSeconds, plan.Regions);
+
     /// <summary>How much longer it takes than without computing anything once more: 0.25 is a quarter.</summary>
     public double ExtraTime => Seconds > RecomputeSeconds ? RecomputeSeconds / (Seconds - RecomputeSeconds) : 0;
 }

@@ -104,19 +104,14 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view, ILogg
             return null;
         }
 
-        // The last part is the largest, and its gradients are added to those of the others.
-        var step = StepMeasurement.Of(
-            trainer,
-            options.Device,
-            parts => setup.Loss(setup.Data.Parts(options.Accumulate * parts)[^1]),
-            options.Samples / options.Accumulate,
-            otherBytes: options.Accumulate > 1 ? setup.GradientBytes : 0);
+        // The last micro-batch is the largest.
+        var step = trainer.Profile(() => setup.Loss(setup.Data.Parts(options.Accumulate)[^1]), options.Accumulate);
         trainer.Checkpoint = options.Checkpoint.PlanFor(step, precision.ShortName(), options.FreeBytes);
 
         // What measuring took is not the run's.
         options.Device.TrimMemory();
         options.Device.ResetPeakMemory();
-        return trainer.Checkpoint is { } plan ? step.Predict(plan) : null;
+        return trainer.Checkpoint is { } plan ? PlannedStep.Of(plan) : null;
     }
 
     private LossScaling Scaling(AmpModel<Tensor, (Tensor Sin, Tensor Cos)> model) =>

@@ -26,9 +26,6 @@ internal sealed class SinCosSetup : IDisposable
 
     public Optimizer Optimizer { get; }
 
-    /// <summary>Bytes of the gradients of all parameters.</summary>
-    public long GradientBytes => Net.Parameters().Sum(parameter => parameter.ElementCount * parameter.DType.Size());
-
     /// <summary>Loss on all data.</summary>
     public Tensor Loss() => Loss(Data.X, Data.Sin, Data.Cos);
 

@@ -18,7 +18,7 @@ internal static class SinCosPlanJson
         json.WriteNumber("samples", result.Options.Samples);
         json.WriteNumber("hidden", result.Options.Hidden);
         json.WriteNumber("layers", result.Options.Layers);
-        json.WriteNumber("measured_part", 1.0 / result.Parts);
+        json.WriteBoolean("fits_keeping_all", result.Fits);
         Write(json, "uncheckpointed", result.Uncheckpointed);
         Write(json, "chosen", result.Chosen);
         json.WriteStartArray("curve");

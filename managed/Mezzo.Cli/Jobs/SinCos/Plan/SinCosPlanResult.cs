@@ -6,13 +6,13 @@ namespace Mezzo.Cli.Jobs.SinCos.Plan;
 /// <summary>What planning found.</summary>
 /// <param name="Options">What was planned for.</param>
 /// <param name="Threads">Threads of the CPU path.</param>
-/// <param name="Parts">The step was measured on one of so many parts of the samples.</param>
+/// <param name="Fits">Whether a step that keeps all activations fitted into memory.</param>
 /// <param name="Uncheckpointed">The step that keeps all activations, as measured.</param>
 /// <param name="Curve">Plans among which none is better in both bytes and time, from the fewest bytes to the most.</param>
 /// <param name="Chosen">One of them.</param>
 /// <param name="Reason">Why that one: ends the sentence "chosen: ...".</param>
 internal sealed record SinCosPlanResult(
-    SinCosOptions Options, int Threads, int Parts, PlannedStep Uncheckpointed, IReadOnlyList<PlannedStep> Curve, PlannedStep Chosen, string Reason)
+    SinCosOptions Options, int Threads, bool Fits, PlannedStep Uncheckpointed, IReadOnlyList<PlannedStep> Curve, PlannedStep Chosen, string Reason)
 {
     public string Precision => Options.Runs()[0].ShortName();
 

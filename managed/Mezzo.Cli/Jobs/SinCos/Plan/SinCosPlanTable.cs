@@ -28,7 +28,7 @@ internal static class SinCosPlanTable
                 new Fact("layers", Format.Count(options.Layers)),
                 new Fact("width", Format.Count(options.Hidden)),
                 new Fact("data size", Format.Count(options.Samples)),
-                .. result.Parts > 1 ? [new Fact("measured on", $"1/{result.Parts} of the data, for which memory suffices")] : Array.Empty<Fact>(),
+                .. result.Fits ? Array.Empty<Fact>() : [new Fact("without a plan", "does not fit the memory")],
             ],
             ["peak", "activations", "of all", "time", "more", "regions"],
             [
