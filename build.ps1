@@ -21,7 +21,7 @@ switch ($verb) {
         dotnet build Engine.sln -c Release
     }
     'gen' { dotnet run --project bindings/generator -c Release }
-    'fmt' { dotnet format Engine.sln }
+    'fmt' { dotnet format Engine.sln; dotnet format benchmarks/checkpoint }
     { $_ -in 'run', 'test', 'check', 'bench', 'pack', 'gpu-bundle', 'gpu' } {
         [Console]::Error.WriteLine("build.ps1: '$verb' needs the native library, which is built for Linux: run ./build.sh $verb under WSL.")
         exit 1

@@ -14,7 +14,7 @@ test|build, then run every test; the last line is `N passed, N failed, N skipped
 gen|write the C# bindings anew from the C headers (needs clang)
 fmt|format the C++ and C# sources
 check|formatting, generated bindings, tests under AddressSanitizer and UBSan, CUDA kernels
-bench|measure: `bench sincos`, time against PyTorch and oneDNN; `quality`, losses; `amp`, optimizer steps
+bench|measure: `bench sincos`, time against PyTorch and oneDNN; `quality`, losses; `amp`, steps; `checkpoint`, memory
 pack|make the NuGet package in artifacts/package
 gpu-bundle|pack what a machine with a GPU but without .NET needs, into artifacts/gpu-bundle
 gpu|build, test and measure on the GPU of this machine, with the bundle; `gpu --help` lists the parts'
@@ -82,6 +82,7 @@ verb_fmt() {
     need clang-format
     ! package_present clang-format || native_sources | xargs -0 clang-format -i
     dotnet format Engine.sln
+    dotnet format benchmarks/checkpoint
 }
 
 verb_test() {
@@ -114,7 +115,13 @@ verb_bench() {
             build_all python3-torch python3-numpy libopenblas0-pthread
             exec /usr/bin/python3 benchmarks/amp/bench.py "$@"
             ;;
-        *) fail_usage "bench takes the name of a benchmark: sincos, quality or amp, got: ${1:-nothing}" ;;
+        checkpoint)
+            shift
+            build_all python3-torch python3-numpy libopenblas0-pthread
+            build_checkpoint_bench
+            exec /usr/bin/python3 benchmarks/checkpoint/bench.py "$@"
+            ;;
+        *) fail_usage "bench takes the name of a benchmark: sincos, quality, amp or checkpoint, got: ${1:-nothing}" ;;
     esac
 }
 

@@ -46,3 +46,5 @@ build_onednn_floor() {
     mkdir -p build/bench
     g++ -std=c++20 -O2 -Wall -Wextra -Werror benchmarks/sincos/onednn_floor.cpp -ldnnl -o build/bench/onednn_floor
 }
+
+build_checkpoint_bench() { dotnet build benchmarks/checkpoint -c "$dotnet_configuration" -v quiet; }

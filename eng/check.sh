@@ -111,6 +111,7 @@ draw_sim_seed
 
 check_with clang-format 'format of the C++ sources' clang_format
 check 'format of the C# sources' dotnet format Engine.sln --verify-no-changes --no-restore
+check 'format of the C# benchmark' dotnet format benchmarks/checkpoint --verify-no-changes
 check_with clang 'generated bindings' \
     dotnet run --project bindings/generator -c "$dotnet_configuration" --no-build -- --check
 check 'scripts' scripts

@@ -87,6 +87,9 @@ case_of 'CUDA kernels, built' ninja -C build/cuda-sim cuda_kernels_bench
 case_of 'CUDA kernels, on the simulated device' build/cuda-sim/cuda_kernels_bench --tiny --json "$scratch/kernels.json"
 case_of 'linear layers, built' ninja -C build/release linear_bench
 case_of 'linear layers, of a few rows' build/release/linear_bench 64 16 16 1
+case_of 'checkpointed steps, built' dotnet build benchmarks/checkpoint -c "$dotnet_configuration" -v quiet
+case_of 'checkpointed steps, of a small net' dotnet artifacts/bin/CheckpointBench/release/CheckpointBench.dll 6 32 256 bf16 1 4
+case_of 'what is made of checkpointed steps' python3 benchmarks/checkpoint/report_test.py
 results+=("$suite_file=0")
 
 suite samples
