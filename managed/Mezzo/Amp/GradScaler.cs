@@ -489,7 +489,12 @@ public sealed partial class GradScaler
     private Tensor RequireScale([CallerMemberName] string caller = "") => _state?.Scale ?? throw new InvalidOperationException(
         $"Attempted {caller} but _scale is None. This may indicate your script did not use scaler.Scale(loss or outputs) earlier in the iteration.");
 
-    private OptimizerState StateOf(Optimizer optimizer)
+    /// <summary>Makes what steps of an optimizer need, which else the first of them does.</summary>
+    internal void Prepare(Optimizer optimizer) => Know(optimizer);
+
+    private OptimizerState StateOf(Optimizer optimizer) => _active[optimizer] = Know(optimizer);
+
+    private OptimizerState Know(Optimizer optimizer)
     {
         if (!_known.TryGetValue(optimizer, out var state))
         {
@@ -502,7 +507,6 @@ public sealed partial class GradScaler
             _known.Add(optimizer, state);
         }
 
-        _active[optimizer] = state;
         return state;
     }
 

@@ -134,6 +134,9 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
     /// <summary>Measures the forward and backward pass of a step, which is not run.</summary>
     public CheckpointProfile Profile(StepFunction function)
     {
+        // Live in each step but the first, and so before it.
+        _report ??= new Report(optimizer.Device);
+        scaler.Prepare(optimizer);
         var plan = Plan;
         Plan = null;
         try
