@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 using Mezzo.Native;
 
@@ -131,8 +132,7 @@ public sealed partial class GradScaler
                     "A GradScaler was used for the first time within a capture: each launch would begin with its initial scale again. Call Scale once before.");
             }
 
-            _state = new DeviceState(_device);
-            _state.Write(_initial);
+            MakeState();
         }
 
         foreach (var (optimizer, state) in _known)
@@ -490,7 +490,22 @@ public sealed partial class GradScaler
         $"Attempted {caller} but _scale is None. This may indicate your script did not use scaler.Scale(loss or outputs) earlier in the iteration.");
 
     /// <summary>Makes what steps of an optimizer need, which else the first of them does.</summary>
-    internal void Prepare(Optimizer optimizer) => Know(optimizer);
+    internal void Prepare(Optimizer optimizer)
+    {
+        if (IsEnabled && _state is null)
+        {
+            MakeState();
+        }
+
+        Know(optimizer);
+    }
+
+    [MemberNotNull(nameof(_state))]
+    private void MakeState()
+    {
+        _state = new DeviceState(_device);
+        _state.Write(_initial);
+    }
 
     private OptimizerState StateOf(Optimizer optimizer) => _active[optimizer] = Know(optimizer);
 

@@ -35,15 +35,15 @@ internal static class BackwardPass
         var operations = Reachable(root.Producer);
         var lastOfRegions = retainGraph ? LastOfRegions(operations) : [];
         bool wasScaled = _isScaled;
-        var observer = TapeObserver.Current;
+        TapeObserver[] observers = [.. TapeObserver.All];
         _running++;
         try
         {
             foreach (var operation in operations)
             {
-                observer?.BeforeBackward(operation);
+                Array.ForEach(observers, observer => observer.BeforeBackward(operation));
                 operation.RunBackward();
-                observer?.AfterBackward(operation);
+                Array.ForEach(observers, observer => observer.AfterBackward(operation));
                 if (!retainGraph)
                 {
                     operation.Release();

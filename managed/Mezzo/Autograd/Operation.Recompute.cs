@@ -16,7 +16,7 @@ internal abstract partial class Operation
     protected bool IsRecomputing { get; private set; }
 
     /// <summary>Whether the forward pass must leave everything but its output as it is.</summary>
-    protected bool ChangesNothing => IsRecomputing || TapeObserver.Current is { IsTrial: true };
+    protected bool ChangesNothing => IsRecomputing || TapeObserver.IsInTrial;
 
     /// <summary>The inputs that were given, after autocast.</summary>
     internal IEnumerable<Tensor> Inputs => _inputs.OfType<Tensor>();
@@ -72,6 +72,11 @@ internal abstract partial class Operation
         foreach (var source in _sources)
         {
             _ = source.Value.Handle;
+        }
+
+        foreach (var made in _made.Where(made => made.Tensor.IsDropped))
+        {
+            _ = made.Value; // has not been changed through a view
         }
 
         CaptureTrace.Current?.Apply(this, _inputs);

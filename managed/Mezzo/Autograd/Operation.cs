@@ -55,8 +55,12 @@ internal abstract partial class Operation
         operation._inputs = Autocast.CastInputs(operation, inputs);
         CaptureTrace.Current?.Apply(operation, operation._inputs);
         bool isRecorded = NoGrad.IsRecording && Array.Exists(operation._inputs, input => input is { RequiresGrad: true });
-        var observer = isRecorded ? TapeObserver.Current : null;
-        observer?.BeforeForward(operation);
+        TapeObserver[] observers = isRecorded && TapeObserver.IsAny ? [.. TapeObserver.All] : [];
+        foreach (var observer in observers)
+        {
+            observer.BeforeForward(operation);
+        }
+
         var output = operation.Forward();
         OpManifest.Add(operation.Name, operation._inputs, output);
         if (isRecorded)
@@ -79,7 +83,11 @@ internal abstract partial class Operation
             }
         }
 
-        observer?.AfterForward(operation, output);
+        foreach (var observer in observers)
+        {
+            observer.AfterForward(operation, output);
+        }
+
         return output;
     }
 

@@ -5,19 +5,36 @@ namespace Mezzo.Autograd;
 internal abstract class TapeObserver
 {
     private static readonly AsyncLocal<TapeObserver?> Installed = new();
+    private TapeObserver? _outer;
 
-    /// <summary>The observer that was installed last; null for none.</summary>
-    public static TapeObserver? Current => Installed.Value;
+    /// <summary>The observers that are installed, the last one first.</summary>
+    public static IEnumerable<TapeObserver> All
+    {
+        get
+        {
+            for (var observer = Installed.Value; observer is not null; observer = observer._outer)
+            {
+                yield return observer;
+            }
+        }
+    }
+
+    /// <summary>Whether anybody is to be told.</summary>
+    public static bool IsAny => Installed.Value is not null;
 
     /// <summary>
     /// Whether what runs is a trial, after which everything is to be as before: running statistics do not move, and random
     /// draws are not counted.
     /// </summary>
-    public virtual bool IsTrial => false;
+    public static bool IsInTrial => IsAny && All.Any(observer => observer.IsTrial);
 
-    /// <summary>Makes this the current observer until the result is disposed of.</summary>
+    /// <summary>Whether what runs while this one is installed is a trial.</summary>
+    protected virtual bool IsTrial => false;
+
+    /// <summary>Has this one told as well, until the result is disposed of.</summary>
     public IDisposable Install()
     {
+        _outer = Installed.Value;
         var installation = new Installation(Installed.Value);
         Installed.Value = this;
         return installation;

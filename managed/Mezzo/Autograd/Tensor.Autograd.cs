@@ -141,7 +141,7 @@ public partial class Tensor
         {
             if (SaveCount == 0)
             {
-                Dispose();
+                FreeNow();
             }
         }
         else if (SaveCount == 0 || Region.IsOpen)

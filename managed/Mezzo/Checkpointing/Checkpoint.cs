@@ -23,7 +23,7 @@ public static class Checkpoint
     /// step of so many, or one region of so many where there is no <see cref="Trainer"/>; 1 stands for always and 0, as at
     /// first, for never. A difference is an <see cref="InvalidOperationException"/> that names the op.
     /// </summary>
-    /// <remarks>Each comparison waits for the device. Steps that are captured are not compared.</remarks>
+    /// <remarks>Each comparison waits for the device. Steps in which it is made are not captured.</remarks>
     /// <exception cref="ArgumentOutOfRangeException">Set to less than 0.</exception>
     public static int CheckValuesEvery
     {

@@ -19,6 +19,7 @@ namespace Mezzo;
 public sealed class CheckpointProfile
 {
     private const int Runs = 3;
+    private const int MostCandidates = 250;
     private readonly TapeRecord _record;
     private readonly TapeChain _chain;
 
@@ -86,6 +87,10 @@ public sealed class CheckpointProfile
 
     /// <summary>The fastest plan whose peak is within a budget.</summary>
     /// <param name="bytes">Most bytes of the device's memory, with those that are live before the step: parameters, their states, data.</param>
+    /// <remarks>
+    /// The bytes are those of a step that runs op by op, and in one go. A captured one may take more, and so do steps that may be tried
+    /// again (<see cref="TrainerOptions.RetriesOnOverflow"/>), which keep activations until their end.
+    /// </remarks>
     /// <exception cref="ArgumentOutOfRangeException">No plan takes so few.</exception>
     public CheckpointPlan ForBudget(long bytes) =>
         Curve.LastOrDefault(plan => plan.PredictedPeakBytes <= bytes)
@@ -95,7 +100,7 @@ public sealed class CheckpointProfile
     /// <summary>Whether a step fits into so many bytes, if need be by computing all it can once more.</summary>
     public bool WillFit(long bytes) => Smallest().PredictedPeakBytes <= bytes;
 
-    /// <summary>The plan of the least time: nothing is computed once more but, where it saves bytes, what costs next to nothing.</summary>
+    /// <summary>The plan of the least time: nothing is computed once more.</summary>
     public CheckpointPlan Fastest() => Curve[^1];
 
     /// <summary>The plan of the fewest bytes.</summary>
@@ -122,7 +127,8 @@ public sealed class CheckpointProfile
     {
         long most = _chain.Stages.Sum(stage => stage.TapeBytes + stage.ForwardTemporaryBytes) + _chain.Stages.Max(stage => stage.BackwardTemporaryBytes + stage.OutputBytes);
         var solver = new ChainSolver(_chain.Stages, inputBytes: 0, most);
-        return solver.Curve.Select(point => Plan(solver.ScheduleFor(point.Bytes)));
+        int step = Math.Max(1, solver.Curve.Count / MostCandidates);
+        return solver.Curve.Where((_, i) => i % step == 0 || i == solver.Curve.Count - 1).Select(point => Plan(solver.ScheduleFor(point.Bytes)));
     }
 
     private CheckpointPlan Plan(IReadOnlyList<ChainSegment> segments) => new(_record, new TapeSchedule(_record, _chain.RegionsOf(segments)));

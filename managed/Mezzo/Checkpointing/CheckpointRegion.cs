@@ -15,21 +15,38 @@ namespace Mezzo.Checkpointing;
 internal sealed class CheckpointRegion
 {
     private static readonly AsyncLocal<CheckpointRegion?> Innermost = new();
-    private readonly CheckpointRegion? _parent = Innermost.Value;
+    private readonly CheckpointRegion? _parent = Current;
     private readonly Lock _lock = new();
     private readonly List<Operation> _operations = []; // those of inner regions too, in order
     private readonly HashSet<Tensor> _held = []; // what the ops read from outside
     private int _unreleased;
+    private bool _takesOps = true;
 
     private CheckpointRegion()
     {
     }
 
     /// <summary>The innermost region whose forward pass is running; null for none.</summary>
-    public static CheckpointRegion? Current => Innermost.Value;
+    public static CheckpointRegion? Current
+    {
+        get
+        {
+            // Regions need not end in the order in which they began: those of a plan and those of the program overlap.
+            var region = Innermost.Value;
+            while (region is { _takesOps: false })
+            {
+                region = region._parent;
+            }
+
+            return region;
+        }
+    }
 
     /// <summary>Whether the forward pass is running.</summary>
     public bool IsOpen { get; private set; } = true;
+
+    /// <summary>Whether tensors of the region may have to be made once more.</summary>
+    public bool IsInUse => IsOpen || _unreleased > 0;
 
     /// <summary>Compares what is dropped with what is made in its place; null where nobody does.</summary>
     public ValueCheck? Check { get; } = ValueCheck.IfDue();
@@ -68,10 +85,8 @@ internal sealed class CheckpointRegion
     /// <summary>Takes no further ops. What the region has made stays until its end.</summary>
     public void Leave()
     {
-        if (Innermost.Value == this)
-        {
-            Innermost.Value = _parent;
-        }
+        _takesOps = false;
+        Innermost.Value = Current;
     }
 
     /// <summary>Says that the backward pass needs nothing more for an op.</summary>
@@ -90,7 +105,7 @@ internal sealed class CheckpointRegion
     }
 
     /// <summary>Ends the forward pass and drops what the region has made, but for the outputs.</summary>
-    public void End(IEnumerable<Tensor> outputs)
+    public void End(IReadOnlyList<Tensor> outputs)
     {
         Close();
         foreach (var output in outputs)
@@ -102,10 +117,15 @@ internal sealed class CheckpointRegion
             }
         }
 
+        foreach (var made in Made().Where(made => made.IsKeptBy(outputs)).ToArray())
+        {
+            made.Region = _parent;
+        }
+
         foreach (var made in _operations.Where(operation => !operation.IsRepeatable).SelectMany(operation => operation.Made))
         {
             // What has been changed in place since, or was made of what has, stays: it would come out different.
-            made.Region = made.Region == this ? null : made.Region;
+            made.Region = made.Region == this && !made.IsDropped ? null : made.Region;
         }
 
         foreach (var made in Made())
@@ -272,6 +292,7 @@ internal sealed class CheckpointRegion
         if (!Owns(source) && _held.Add(source))
         {
             source.SaveCount++;
+            source.HoldCount++;
         }
     }
 
@@ -281,6 +302,7 @@ internal sealed class CheckpointRegion
         {
             _held.Remove(source);
             source.SaveCount--;
+            source.HoldCount--;
             source.FreeIfUnused();
         }
     }

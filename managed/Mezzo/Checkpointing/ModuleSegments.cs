@@ -32,7 +32,7 @@ internal sealed class ModuleSegments
             SegmentSplit.Balanced => Measured(input) is { } bytes ? Balanced(bytes, segments) : LikeTorch(segments),
             _ => throw new ArgumentOutOfRangeException(nameof(split), split, "Not a way to split."),
         };
-        var observer = split == SegmentSplit.Balanced && Measured(input) is null && !Graph.IsCapturing ? new SavedBytes() : null;
+        var observer = split == SegmentSplit.Balanced && Measured(input) is null && NoGrad.IsRecording && !Graph.IsCapturing ? new SavedBytes() : null;
         using (observer?.Install())
         {
             var flowing = input;
@@ -49,7 +49,7 @@ internal sealed class ModuleSegments
                 }
             }
 
-            if (observer is not null)
+            if (observer is { Bytes.Count: > 0 })
             {
                 Keep(input, observer);
             }
@@ -92,8 +92,18 @@ internal sealed class ModuleSegments
         return [.. BalancedSplit.Starts(weights, Math.Min(segments, _starts.Length)).Select(unit => _starts[unit])];
     }
 
-    private Dictionary<int, long>? Measured(Tensor input) =>
-        Measurements.TryGetValue(_modules[0], out var known) ? known.Find(measurement => measurement.Fits(_modules, input))?.Bytes : null;
+    private Dictionary<int, long>? Measured(Tensor input)
+    {
+        if (!Measurements.TryGetValue(_modules[0], out var known))
+        {
+            return null;
+        }
+
+        lock (known)
+        {
+            return known.Find(measurement => measurement.Fits(_modules, input))?.Bytes;
+        }
+    }
 
     private void Keep(Tensor input, SavedBytes observer)
     {

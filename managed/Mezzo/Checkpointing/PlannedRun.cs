@@ -15,7 +15,10 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule) : Tap
     private readonly Dictionary<int, CheckpointRegion> _alone = [];
     private IDisposable? _installation;
     private CheckpointRegion? _aroundNext;
+    private readonly int _thread = Environment.CurrentManagedThreadId;
+    private readonly Lock _lock = new();
     private int _position;
+    private bool _isOver;
 
     /// <summary>What differs from the step that was measured; null for nothing.</summary>
     public string? Difference { get; private set; }
@@ -29,8 +32,48 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule) : Tap
 
     public override void BeforeForward(Operation operation)
     {
-        if (Difference is not null)
+        lock (_lock)
         {
+            if (!_isOver)
+            {
+                Before(operation);
+            }
+        }
+    }
+
+    public override void AfterForward(Operation operation, Tensor output)
+    {
+        lock (_lock)
+        {
+            if (!_isOver)
+            {
+                After(operation, output);
+            }
+        }
+    }
+
+    /// <summary>Ends the forward pass.</summary>
+    public void Dispose()
+    {
+        lock (_lock)
+        {
+            Stop(!_isOver && _position < record.PlannedOps ? $"it has {_position} ops, planned were {record.PlannedOps}" : null);
+        }
+
+        _installation?.Dispose();
+    }
+
+    private void Before(Operation operation)
+    {
+        if (_position == record.PlannedOps && record.PlannedOps < record.Ops.Count)
+        {
+            Stop(null); // what a model is followed by, a loss say, is not planned for
+            return;
+        }
+
+        if (Environment.CurrentManagedThreadId != _thread)
+        {
+            Stop($"its op {_position} runs on another thread than those before");
             return;
         }
 
@@ -42,29 +85,22 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule) : Tap
             return;
         }
 
-        for (var region = Starting(); region is not null; region = Starting())
+        foreach (var region in schedule.StartingAt(_position))
         {
             _open.Push((region, CheckpointRegion.Begin()));
         }
 
         _aroundNext = schedule.Alone.Contains(_position) ? CheckpointRegion.Begin() : null;
-
-        ScheduledRegion? Starting() =>
-            (_open.TryPeek(out var around) ? around.Scheduled.Inner : schedule.Regions).FirstOrDefault(region => region.First == _position);
     }
 
-    public override void AfterForward(Operation operation, Tensor output)
+    private void After(Operation operation, Tensor output)
     {
-        if (Difference is not null)
-        {
-            return;
-        }
-
         var op = record.Ops[_position];
         if (_aroundNext is not null)
         {
             _aroundNext.Leave();
             _alone.Add(_position, _aroundNext);
+            _aroundNext = null;
         }
 
         foreach (var (number, made) in op.Made.Zip(operation.MadeWith(output)))
@@ -83,17 +119,10 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule) : Tap
         while (_open.TryPeek(out var open) && open.Scheduled.Last == _position)
         {
             _open.Pop();
-            open.Region.End(_passing.Where(pair => record.Tensors[pair.Key].Maker >= open.Scheduled.First).Select(pair => pair.Value));
+            open.Region.End([.. from pair in _passing where record.Tensors[pair.Key].Maker >= open.Scheduled.First select pair.Value]);
         }
 
         _position++;
-    }
-
-    /// <summary>Ends the forward pass.</summary>
-    public void Dispose()
-    {
-        Stop(_position < record.PlannedOps ? $"it has {_position} ops, planned were {record.PlannedOps}" : null);
-        _installation?.Dispose();
     }
 
     private void Drop(int number, Tensor tensor)
@@ -116,6 +145,9 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule) : Tap
     private void Stop(string? difference)
     {
         Difference ??= difference;
+        _isOver = true;
+        _aroundNext?.Abandon();
+        _aroundNext = null;
         foreach (var region in _alone.Values.Concat(_open.Select(open => open.Region)))
         {
             region.Abandon();

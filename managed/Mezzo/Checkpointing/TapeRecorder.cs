@@ -33,7 +33,7 @@ internal sealed class TapeRecorder : TapeObserver
         _bytesBefore = _bytesAfterOp - gradients.Bytes;
     }
 
-    public override bool IsTrial => true;
+    protected override bool IsTrial => true;
 
     /// <summary>Runs a step a few times and measures it. Nothing of it stays behind, gradients included.</summary>
     /// <param name="device">Where its ops run.</param>
@@ -172,6 +172,13 @@ internal sealed class TapeRecorder : TapeObserver
             {
                 recorder._region?.Leave();
             }
+        }
+
+        foreach (var view in recorder._tensors)
+        {
+            // The elements of a view are those of what it is a view of.
+            var storage = recorder._tensors[view.Storage];
+            storage.LastUse = Math.Max(storage.LastUse, view.LastUse);
         }
 
         gradients.EndRun();

@@ -16,6 +16,7 @@ internal sealed class TapeSchedule
 {
     private readonly ScheduledRegion?[] _innermost;
     private readonly ScheduledRegion?[] _owners;
+    private readonly ILookup<int, ScheduledRegion> _starts;
 
     /// <param name="record">The step.</param>
     /// <param name="regions">Disjoint regions, in order.</param>
@@ -23,6 +24,7 @@ internal sealed class TapeSchedule
     public TapeSchedule(TapeRecord record, IReadOnlyList<ScheduledRegion> regions, bool keepsCheap = false)
     {
         Regions = regions;
+        _starts = regions.SelectMany(region => region.WithInner()).ToLookup(region => region.First);
         _innermost = new ScheduledRegion?[record.Ops.Count];
         var parents = new Dictionary<ScheduledRegion, ScheduledRegion>(ReferenceEqualityComparer.Instance);
         foreach (var region in regions.SelectMany(region => region.WithInner()))
@@ -59,6 +61,9 @@ internal sealed class TapeSchedule
 
     /// <summary>Positions of ops whose output is dropped alone after its last use, and made again when it is asked for.</summary>
     public IReadOnlySet<int> Alone { get; }
+
+    /// <summary>The regions whose first op is at a position, outer ones first.</summary>
+    public IEnumerable<ScheduledRegion> StartingAt(int position) => _starts[position];
 
     /// <summary>The region that drops a tensor; null where it is kept, or dropped alone.</summary>
     public ScheduledRegion? OwnerOf(int tensor) => _owners[tensor];

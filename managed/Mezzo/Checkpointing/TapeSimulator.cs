@@ -289,8 +289,7 @@ internal sealed class TapeSimulator
     {
         for (var region = _schedule.RegionOf(_forward); region is not null; region = Outer(region))
         {
-            if (region.Last > _forward && !Owns(region, tensor)
-                && _record.Ops.Take(_forward + 1).Skip(region.First).Any(op => op.Sources.Contains(tensor)))
+            if (region.Last > _forward && !Owns(region, tensor) && _record.ReadersOf(tensor).Any(reader => reader >= region.First && reader <= _forward))
             {
                 return true;
             }

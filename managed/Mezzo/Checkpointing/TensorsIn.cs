@@ -6,7 +6,7 @@ namespace Mezzo.Checkpointing;
 /// <summary>The tensors in what a function returns.</summary>
 internal static class TensorsIn
 {
-    /// <param name="value">A tensor, or a tuple or list of tensors and other things, one in the other.</param>
+    /// <param name="value">A tensor, a list of tensors, or a tuple of these, of tuples and of other things.</param>
     public static IReadOnlyList<Tensor> Of(object? value)
     {
         var tensors = new List<Tensor>();

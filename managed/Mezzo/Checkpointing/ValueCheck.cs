@@ -18,9 +18,11 @@ internal sealed class ValueCheck
     /// <summary>A check for a region that begins; null where it is not to be checked.</summary>
     public static ValueCheck? IfDue()
     {
-        int every = Checkpoint.CheckValuesEvery;
-        return every > 0 && !Graph.IsCapturing && (TrainingStep.Current?.Random.StepNumber ?? Interlocked.Increment(ref _regions)) % every == 0 ? new() : null;
+        return Checkpoint.CheckValuesEvery > 0 && !Graph.IsCapturing && IsDue(TrainingStep.Current?.Random.StepNumber ?? Interlocked.Increment(ref _regions)) ? new() : null;
     }
+
+    /// <summary>Whether the step of a number is to be checked.</summary>
+    public static bool IsDue(long step) => Checkpoint.CheckValuesEvery is > 0 and var every && step % every == 0;
 
     /// <summary>Notes the elements of a tensor that is about to be dropped, the first time.</summary>
     public void Note(Tensor tensor)
@@ -37,7 +39,7 @@ internal sealed class ValueCheck
     /// <exception cref="InvalidOperationException">They differ.</exception>
     public void Compare(Tensor tensor, string operation)
     {
-        if (!Graph.IsCapturing && _checksums.TryGetValue(tensor, out long expected) && Checksum(tensor) != expected)
+        if (!Graph.IsCapturing && !tensor.IsDropped && _checksums.TryGetValue(tensor, out long expected) && Checksum(tensor) != expected)
         {
             throw new InvalidOperationException(
                 $"Recomputing {operation} gave another {tensor.Description} than its forward pass: the op is not deterministic, or something it reads has changed unnoticed.");

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 using Mezzo.Native;
 
@@ -190,20 +191,37 @@ public partial class Tensor : IDisposable
     /// <returns>The tensor itself.</returns>
     public Tensor Keep()
     {
+        LeaveRegion();
         Scope?.Release(this);
         return this;
     }
 
-    /// <summary>Frees the memory now. Views of the same elements stay usable.</summary>
+    /// <summary>
+    /// Frees the memory now, or, where a checkpointed region computes other tensors once more from this one, when it has. Views of
+    /// the same elements stay usable.
+    /// </summary>
+    [SuppressMessage("Usage", "CA1816", Justification = "A tensor that waits to be freed may still be left to its finalizer.")]
     public void Dispose()
     {
-        Scope?.Forget(this);
-        if (Region is { IsOpen: true })
+        if (HoldCount > 0)
         {
-            Drop(); // what is made of it may have to be made again
-            return;
+            IsTransient = true;
         }
+        else if (Region is { IsInUse: true })
+        {
+            Drop();
+        }
+        else
+        {
+            FreeNow();
+        }
+    }
 
+    /// <summary>Frees the memory, whoever may need it.</summary>
+    [SuppressMessage("Usage", "CA1816", Justification = "What Dispose does, unless it must wait.")]
+    internal void FreeNow()
+    {
+        Scope?.Forget(this);
         FreeAttached();
         Free();
         IsDropped = false;

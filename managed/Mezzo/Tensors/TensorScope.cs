@@ -64,7 +64,7 @@ public sealed class TensorScope : IDisposable
         foreach (var tensor in tensors)
         {
             tensor.Scope = null;
-            tensor.Dispose();
+            tensor.FreeNow();
         }
     }
 

@@ -8,21 +8,34 @@ internal static class OutOfMemoryAdvice
 {
     private const int LayersNamed = 6;
 
-    /// <param name="profile">The step.</param>
-    /// <param name="bytesInUse">Bytes that were in use when it failed, so many as can be had.</param>
-    public static string For(CheckpointProfile profile, long bytesInUse)
+    /// <summary>The advice for a step that has failed; nothing where it cannot even be run in parts.</summary>
+    public static string For(TrainingStep training, StepFunction function)
+    {
+        // So many can be had, as they have been.
+        long bytes = training.Optimizer.Device.Memory.PeakBytes;
+        try
+        {
+            return For(training.Profile(function), bytes, function.MicroBatches);
+        }
+        catch (Exception)
+        {
+            return ""; // what went wrong is that the step did not fit, not this
+        }
+    }
+
+    private static string For(CheckpointProfile profile, long bytes, int microBatches)
     {
         var layers = profile.SavedByLayer.ToArray();
         long others = layers.Skip(LayersNamed).Sum(layer => layer.Bytes);
         string saved = string.Join(", ", layers.Take(LayersNamed).Select(layer => $"{layer.Layer} {Megabytes(layer.Bytes)}"));
-        string advice = profile.WillFit(bytesInUse)
-            ? $"trainer.Checkpoint = trainer.Profile(loss).ForBudget({Number(bytesInUse)}) would fit: {Describe(profile, profile.ForBudget(bytesInUse))}."
+        string advice = profile.WillFit(bytes)
+            ? $"trainer.Checkpoint = trainer.Profile(() => loss{(microBatches > 1 ? $" of a micro-batch, {microBatches}" : "")}).ForBudget({Number(bytes)}) would fit: {Describe(profile.ForBudget(bytes))}."
             : $"However much of it is computed once more, the step takes {Megabytes(profile.Smallest().PredictedPeakBytes)}: make the batch smaller, or accumulate micro-batches.";
         return $" Before the step {Megabytes(profile.BytesBefore)} are in use. Without a plan its layers save {saved}"
             + (others > 0 ? $", {layers.Length - LayersNamed} others {Megabytes(others)}" : "") + $". {advice}";
     }
 
-    private static string Describe(CheckpointProfile profile, CheckpointPlan plan)
+    private static string Describe(CheckpointPlan plan)
     {
         double more = plan.RecomputeSeconds / (plan.PredictedSeconds - plan.RecomputeSeconds);
         return string.Create(CultureInfo.InvariantCulture, $"{Megabytes(plan.PredictedPeakBytes)} at most, for {100 * more:f0}% more time");

@@ -32,7 +32,7 @@ internal sealed class StepRandom(Device device) : IResumable, IDisposable
     /// <param name="source">Null for <see cref="RandomSource.Default"/>; in a training step its seed alone is used.</param>
     public static RandomDraw NextDraw(Device device, RandomSource? source)
     {
-        if (TapeObserver.Current is { IsTrial: true })
+        if (TapeObserver.IsInTrial)
         {
             return default;
         }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+using Mezzo.Checkpointing;
 using Microsoft.Extensions.Logging;
 
 namespace Mezzo;
@@ -178,6 +179,7 @@ internal sealed partial class StepRunner : IDisposable
         repeated.Settings is null ? "the first step of a loss function, and with inputs of these shapes, is not captured"
             : !repeated.Settings.Equals(settings) ? "a setting has changed since the step before"
             : !_step.Scaler.IsReady ? "the scaler was used outside of the trainer since its last update"
+            : ValueCheck.IsDue(_step.Random.StepNumber) ? "what this step computes once more is compared with what it was"
             : function.Inputs.Any(input => input.RequiresGrad) ? "an input requires a gradient, which a copy of it would not receive"
             : repeated.Graph?.FindChange(_cleared);
 

@@ -94,7 +94,8 @@ public sealed partial class Trainer : IDisposable
     /// <summary>Runs one step.</summary>
     /// <param name="loss">
     /// Runs the model and returns the loss, a scalar, inside the step's scope and autocast. Called once, not at all once
-    /// the step is launched as a graph, and a second time in the step that shows that it cannot be captured.
+    /// the step is launched as a graph, and a second time in the step that shows that it cannot be captured. Where memory runs
+    /// out it is called a few times more, to say what would fit.
     /// </param>
     /// <remarks>What the function throws is thrown on, and leaves no capture under way.</remarks>
     public StepResult Step(Func<Tensor> loss)
@@ -280,34 +281,19 @@ public sealed partial class Trainer : IDisposable
     /// <summary>Runs a step; where memory runs out, says what would fit.</summary>
     private void RunStep(StepFunction function, int readEvery, Action<StepResult> report)
     {
-        long bytesInUse = 0;
+        bool isOver = false;
         try
         {
-            _runner.Run(function, readEvery, report);
-        }
-        catch (MezzoException exception) when (exception.Status == MezzoStatus.OutOfMemory && NoteBytesInUse())
-        {
-            throw new MezzoException(exception.Status, exception.Message + Advice(), exception);
-        }
-
-        string Advice()
-        {
-            try
+            _runner.Run(function, readEvery, result =>
             {
-                return OutOfMemoryAdvice.For(_training.Profile(function), bytesInUse);
-            }
-            catch (Exception)
-            {
-                return ""; // not even in parts can the step be run: it is known that it does not fit, and no more
-            }
+                isOver = true; // what the receiver does is no part of the step
+                report(result);
+                isOver = false;
+            });
         }
-
-        // Runs before anything is unwound, while what did not fit is still there.
-        bool NoteBytesInUse()
+        catch (MezzoException exception) when (exception.Status == MezzoStatus.OutOfMemory && !isOver)
         {
-            var memory = _training.Optimizer.Device.Memory;
-            bytesInUse = memory.CurrentBytes + memory.GraphBytes;
-            return true;
+            throw new MezzoException(exception.Status, exception.Message + OutOfMemoryAdvice.For(_training, function), exception);
         }
     }
 

@@ -141,7 +141,8 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
         Plan = null;
         try
         {
-            return CheckpointProfile.Measure(() => Forward(function, function.Inputs, 0), scaler.Scale, optimizer.Device, accumulates: function.MicroBatches > 1);
+            return CheckpointProfile.Measure(
+                () => Forward(function, function.Inputs, 0), loss => scaler.IsEnabled ? loss.Scale(1) : loss, optimizer.Device, accumulates: function.MicroBatches > 1);
         }
         finally
         {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using Mezzo.Autograd;
+using Mezzo.Checkpointing;
 using Mezzo.Native;
 using Mezzo.Tests.Support;
 
@@ -94,18 +96,21 @@ internal sealed class CheckpointPlanTests : TensorFixture
         var device = TestDevice.Current;
         using var study = new PlannedStudy(net, Precision.Float32, repeats: 6);
         study.Trainer.Step(study.Loss);
+        SettledBytes(device);
         var free = study.Trainer.Profile(study.Loss);
         study.Trainer.Checkpoint = null;
         study.ClearGradients();
         device.TrimMemory();
         long limit = (free.Smallest().PredictedPeakBytes + free.Fastest().PredictedPeakBytes) / 2;
         device.SetMemoryLimit(limit);
+        device.ResetPeakMemory();
         try
         {
             Assert.That(() => study.Trainer.Step(study.Loss), Throws.TypeOf<MezzoException>()
                 .With.Property("Status").EqualTo(MezzoStatus.OutOfMemory)
-                .And.Message.Matches(@"bytes were asked for.* Without a plan its layers save (branch\d+|chain)\.\d+ .*, \d+ others .* MB\. trainer\.Checkpoint = trainer\.Profile\(loss\)\.ForBudget\(\d+\) would fit: .* MB at most, for \d+% more time\.$"));
+                .And.Message.Matches(@"bytes were asked for.* Without a plan its layers save (branch\d+|chain)\.\d+ .*, \d+ others .* MB\. trainer\.Checkpoint = trainer\.Profile\(\(\) => loss\)\.ForBudget\(\d+\) would fit: .* MB at most, for \d+% more time\.$"));
             study.ClearGradients();
+            SettledBytes(device);
             var profile = study.Trainer.Profile(study.Loss);
             Assert.That(profile.Fastest().PredictedPeakBytes, Is.EqualTo(free.Fastest().PredictedPeakBytes).Within(1).Percent);
             Assert.That(profile.Smallest().PredictedPeakBytes, Is.EqualTo(free.Smallest().PredictedPeakBytes).Within(1).Percent);
@@ -134,7 +139,7 @@ internal sealed class CheckpointPlanTests : TensorFixture
     {
         using var study = new PlannedStudy(net, Precision.Float32);
         var profile = CheckpointProfile.Measure(study.Net, study.Sample);
-        var plan = CheckpointPlan.ForBudget(study.Net, study.Sample, profile.Smallest().PredictedPeakBytes);
+        var plan = CheckpointPlan.ForBudget(study.Net, study.Sample, profile.Smallest().PredictedPeakBytes * 11 / 10);
         study.Net.Eval();
         study.Net.Train();
         RandomSource.SetDefaultSeed(1);
@@ -165,8 +170,6 @@ internal sealed class CheckpointPlanTests : TensorFixture
         }
 
         chain.Trainer.Checkpoint = plan;
-        chain.Trainer.Step(() => chain.Loss() * 2);
-        Assert.That(plan.Difference, Does.StartWith("it has more than the"));
         chain.Trainer.Step(() => chain.Net.Forward(chain.Sample).Sum());
         Assert.That(plan.Difference, Does.Contain("its op").Or.StartWith("it has"));
         chain.Trainer.Step(chain.Loss);
@@ -191,6 +194,168 @@ internal sealed class CheckpointPlanTests : TensorFixture
             () => CheckpointProfile.Measure(() => ++runs % 2 == 0 ? study.Loss() : study.Loss() * 2),
             Throws.InvalidOperationException.With.Message.StartsWith("Two runs of the step differ"));
         Assert.That(study.Gradients(), Does.Not.Match("[0-9]"), "gradients were left");
+    }
+
+    /// <summary>Regions of a plan and those of the program overlap, and neither ends the other.</summary>
+    [Test]
+    public void Plan_OfAStepWithRegionsOfItsOwn_IsCarriedOutRight()
+    {
+        Assert.That(Train(isPlanned: true), Is.EqualTo(Train(isPlanned: false)));
+
+        static string Train(bool isPlanned)
+        {
+            RandomSource.SetDefaultSeed(4);
+            Module<Tensor, Tensor>[] parts = [.. Enumerable.Range(0, 8).Select(_ => new Linear(6, 6))];
+            using var model = new Sequential(parts);
+            using var adam = new Adam(model.Parameters());
+            using var trainer = new Trainer(adam, new TrainerOptions { LogEvery = 0, Capture = CaptureMode.Off });
+            var x = Gradients.IrregularTensor(1, 32, 6).To(DType.Float32);
+            Tensor Loss()
+            {
+                var flowing = x;
+                for (int i = 0; i < parts.Length; i += 4)
+                {
+                    var (first, second, third, fourth) = (parts[i], parts[i + 1], parts[i + 2], parts[i + 3]);
+                    flowing = Checkpoint.Run(taken => third.Forward(second.Forward(first.Forward(taken).Tanh()).Gelu()).Sigmoid(), flowing);
+                    flowing = fourth.Forward(flowing).Tanh();
+                }
+
+                return flowing.Sum();
+            }
+
+            var losses = new List<double>();
+            var plans = isPlanned ? Plans(trainer.Profile(Loss)) : [];
+            for (int step = 0; step < 8; step++)
+            {
+                trainer.Checkpoint = isPlanned ? plans[step * (plans.Length - 1) / 7] : null;
+                losses.Add(trainer.Step(Loss).Loss);
+                Assert.That(CheckpointRegion.Current, Is.Null);
+            }
+
+            return $"{string.Join(' ', losses)} {string.Join(' ', model.Parameters().Select(Bits))}";
+        }
+    }
+
+    [Test]
+    public void FailedForwardPass_UnderAPlan_LeavesNoRegionBehind()
+    {
+        using var study = new PlannedStudy(PlannedNet.Residual, Precision.Float32);
+        foreach (var plan in Plans(CheckpointProfile.Measure(study.Loss)))
+        {
+            for (int failing = 0; failing < 12; failing++)
+            {
+                var failer = new Failer(failing);
+                using (plan.Enter())
+                using (failer.Install())
+                {
+                    Assert.That(() => study.Loss(), Throws.TypeOf<NotSupportedException>());
+                }
+
+                Assert.That(CheckpointRegion.Current, Is.Null);
+            }
+        }
+    }
+
+    [Test]
+    public void InPlaceChanges_AndDisposal_UnderAPlan_AreAsWithoutOne()
+    {
+        var weight = Gradients.IrregularTensor(1, 40, 40);
+        weight.RequiresGrad = true;
+        var x = Gradients.IrregularTensor(2, 40, 40);
+        Tensor Loss()
+        {
+            var flowing = x.MatMul(weight);
+            for (int i = 0; i < 3; i++)
+            {
+                flowing = flowing.Tanh().Sigmoid().Tanh();
+                using var sum = flowing + flowing;
+                flowing = sum.Tanh().Tanh();
+                var filled = flowing + flowing;
+                filled.Fill(0.25);
+                flowing = (filled + flowing).Gelu();
+            }
+
+            return flowing.Sum();
+        }
+
+        Loss().Backward();
+        string expected = Bits(weight.Grad!);
+        foreach (var plan in Plans(CheckpointProfile.Measure(Loss)))
+        {
+            weight.ClearGrad();
+            Tensor loss;
+            using (plan.Enter())
+            {
+                loss = Loss();
+            }
+
+            loss.Backward();
+            Assert.That((plan.Difference, Bits(weight.Grad!)), Is.EqualTo(((string?)null, expected)), $"{plan}");
+        }
+    }
+
+    [Test]
+    public void KeptTensor_StaysAsItIs_WhateverThePlanDrops()
+    {
+        using var study = new PlannedStudy(PlannedNet.Chain, Precision.Float32);
+        Tensor? kept = null;
+        Tensor Loss()
+        {
+            var output = study.Net.Forward(study.Sample);
+            kept = Losses.Mse(output, study.Sample).Keep();
+            return (kept * 2).Sum();
+        }
+
+        study.Trainer.Checkpoint = study.Trainer.Profile(Loss).Smallest();
+        double loss = study.Trainer.Step(Loss).Loss;
+        Assert.That(2 * kept!.Item(), Is.EqualTo(loss));
+    }
+
+    [Test]
+    public void Measuring_AModelThatIsCheckpointedItself_LeavesItsStatisticsAsTheyWere()
+    {
+        var norm = new BatchNorm1d(6);
+        Module<Tensor, Tensor>[] modules = [new Linear(6, 6), norm, new Dropout(0.5), new Linear(6, 6), new ReLU()];
+        var x = Gradients.IrregularTensor(1, 16, 6).To(DType.Float32);
+        var random = RandomSource.Default.StreamsTaken;
+        CheckpointProfile.Measure(() => Checkpoint.Sequential(modules, 2, x).Sum());
+        Assert.That((norm.BatchesTracked!.ToArray<long>()[0], RandomSource.Default.StreamsTaken), Is.EqualTo((0L, random)));
+    }
+
+    [Test]
+    public void MicroBatches_ArePlannedForOneByOne()
+    {
+        var device = TestDevice.Current;
+        RandomSource.SetDefaultSeed(3);
+        using var model = new Sequential([.. Enumerable.Range(0, 6).SelectMany(_ => new Module<Tensor, Tensor>[] { new Linear(24, 24), new ReLU() })]);
+        using var adam = new Adam(model.Parameters());
+        using var trainer = new Trainer(adam, new TrainerOptions { LogEvery = 0, Capture = CaptureMode.Off });
+        var (x, y) = (Gradients.IrregularTensor(1, 64, 24).To(DType.Float32), Gradients.IrregularTensor(2, 64, 24).To(DType.Float32));
+        Tensor Loss(Tensor input, Tensor target) => Losses.Mse(model.Forward(input), target);
+        trainer.Step(Loss, [(x, y), (x, y), (x, y)]);
+        SettledBytes(device);
+        foreach (var plan in Plans(trainer.Profile(() => Loss(x, y), microBatches: 3)))
+        {
+            trainer.Checkpoint = plan;
+            device.ResetPeakMemory();
+            trainer.Step(Loss, [(x, y), (x, y), (x, y)]);
+            Assert.That(plan.Difference, Is.Null);
+            Assert.That(device.Memory.PeakBytes, Is.EqualTo(plan.PredictedPeakBytes).Within(1).Percent, $"{plan}");
+        }
+    }
+
+    /// <summary>Lets an op throw before it runs.</summary>
+    private sealed class Failer(int at) : TapeObserver
+    {
+        private int _ops;
+
+        public override void BeforeForward(Operation operation)
+        {
+            if (_ops++ == at)
+            {
+                throw new NotSupportedException();
+            }
+        }
     }
 
     private static long SettledBytes(Device device)
