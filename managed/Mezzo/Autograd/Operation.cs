@@ -23,7 +23,7 @@ internal abstract partial class Operation
     /// <summary>What autocast does to the inputs.</summary>
     public virtual CastPolicy CastPolicy => CastPolicy.AsIs;
 
-    /// <summary>Whether checkpointing should rather recompute the output than store it.</summary>
+    /// <summary>What computing the output once more costs.</summary>
     public virtual RecomputeClass RecomputeClass => RecomputeClass.Cheap;
 
     /// <summary>

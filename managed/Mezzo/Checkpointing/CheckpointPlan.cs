@@ -13,8 +13,13 @@ namespace Mezzo;
 /// dropped when the first op differs. Other sizes of the same ops take other bytes than predicted.
 /// </remarks>
 /// <example><code>
-/// var plan = CheckpointPlan.ForBudget(model, sample, 64_000_000);
-/// using (plan.Enter()) { loss = Losses.Mse(model.Forward(x), y); }
+/// var plan = CheckpointProfile.Measure(() => Losses.Mse(model.Forward(x), y)).ForBudget(64_000_000);
+/// Tensor loss;
+/// using (plan.Enter())
+/// {
+///     loss = Losses.Mse(model.Forward(x), y);
+/// }
+///
 /// loss.Backward();
 /// </code></example>
 public sealed class CheckpointPlan
@@ -40,13 +45,19 @@ public sealed class CheckpointPlan
     /// <summary>Seconds of it for what is computed once more.</summary>
     public double RecomputeSeconds { get; }
 
-    /// <summary>Number of regions that are computed once more, those inside others included.</summary>
+    /// <summary>Number of regions that are computed once more, those inside others included; ops that are dropped alone are not counted.</summary>
     public int Regions => _schedule.Regions.Sum(region => region.WithInner().Count());
 
-    /// <summary>How the latest forward pass under the plan differed from the one that was measured; null if it did not.</summary>
+    /// <summary>
+    /// How the ops of the latest forward pass under the plan differed from those that were measured, in name or number; null if they
+    /// did not. Other shapes are not told apart.
+    /// </summary>
     public string? Difference { get; private set; }
 
-    /// <summary><see cref="CheckpointProfile.ForBudget"/> of a model that is measured for it.</summary>
+    /// <summary>
+    /// <see cref="CheckpointProfile.ForBudget"/> of a model that is measured for it, with the sum of its outputs as loss: what another
+    /// loss takes, and states of an optimizer that is not there yet, are not in the bytes.
+    /// </summary>
     public static CheckpointPlan ForBudget<TInput, TOutput>(Module<TInput, TOutput> model, TInput sample, long bytes, Device? device = null) =>
         CheckpointProfile.Measure(model, sample, device).ForBudget(bytes);
 

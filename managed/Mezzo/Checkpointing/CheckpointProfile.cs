@@ -8,8 +8,8 @@ namespace Mezzo;
 /// once more, for any number of bytes.
 /// </summary>
 /// <remarks>
-/// A measurement runs the step a few times, forward and backward, and leaves nothing behind: gradients are put back, running
-/// statistics do not move, random numbers are not drawn. Modules of one's own that change something else change it.
+/// A measurement runs the step a few times, forward and backward, and changes no parameter, gradient, running statistic or random
+/// draw; modules of one's own that change something else change it. It resets <see cref="MemoryStats.PeakBytes"/>.
 /// <para>
 /// The chain of a step's ops, cut where a single tensor passes, is solved exactly by the dynamic programme of rotor
 /// (Herrmann, Beaumont, Eyraud-Dubois and others, "Optimal checkpointing for heterogeneous chains", hal-02352969); each of its

@@ -5,7 +5,7 @@ namespace Mezzo.Checkpointing;
 
 /// <summary>Runs a step's forward pass under a schedule: opens and ends regions at the positions that it names.</summary>
 /// <remarks>
-/// A step whose ops are not those that were measured, because its shapes or the path it takes have changed, is right all
+/// A step whose ops are not those that were measured, because it takes another path, is right all
 /// the same: from the first op that differs on, nothing is dropped.
 /// </remarks>
 internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule) : TapeObserver, IDisposable
@@ -13,10 +13,10 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule) : Tap
     private readonly Stack<(ScheduledRegion Scheduled, CheckpointRegion Region)> _open = [];
     private readonly Dictionary<int, Tensor> _passing = []; // what later ops will read
     private readonly Dictionary<int, CheckpointRegion> _alone = [];
-    private IDisposable? _installation;
-    private CheckpointRegion? _aroundNext;
     private readonly int _thread = Environment.CurrentManagedThreadId;
     private readonly Lock _lock = new();
+    private IDisposable? _installation;
+    private CheckpointRegion? _aroundNext;
     private int _position;
     private bool _isOver;
 

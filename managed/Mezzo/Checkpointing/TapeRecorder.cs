@@ -18,9 +18,9 @@ internal sealed class TapeRecorder : TapeObserver
     private readonly GradientsAside _gradients;
     private readonly int _regionOps;
     private readonly HashSet<int> _dropped = [];
+    private readonly long _bytesBefore;
     private CheckpointRegion? _region;
     private Tensor? _lastOutput;
-    private readonly long _bytesBefore;
     private long _bytesAfterOp;
     private long _bytesAtStart;
     private long _freedBytes;
@@ -55,25 +55,6 @@ internal sealed class TapeRecorder : TapeObserver
         return record;
     }
 
-    /// <summary>Runs the step, and finds in how few ops at a time it must be checkpointed to fit.</summary>
-    /// <returns>Number of ops; <see cref="int.MaxValue"/> for a step that fits as it is.</returns>
-    private static int WarmUp<T>(Device device, GradientsAside gradients, Func<T> forward, Func<T, Tensor> finish)
-    {
-        int[] regionOps = [int.MaxValue, 32, 8, 2];
-        for (int i = 0; ; i++)
-        {
-            try
-            {
-                Run(device, gradients, regionOps[i], forward, finish);
-                return regionOps[i];
-            }
-            catch (MezzoException exception) when (exception.Status == MezzoStatus.OutOfMemory && i + 1 < regionOps.Length)
-            {
-                gradients.Clear();
-            }
-        }
-    }
-
     public override void BeforeForward(Operation operation)
     {
         // Not right after the op, when the program has not said yet what it needs no longer.
@@ -90,7 +71,6 @@ internal sealed class TapeRecorder : TapeObserver
         }
 
         _bytesAfterOp += _device.Memory.CurrentBytes - bytes;
-
         _freedBytes = TakeFreed(_ops.Count - 1);
         if (_regionOps != int.MaxValue && _region is null)
         {
@@ -150,6 +130,25 @@ internal sealed class TapeRecorder : TapeObserver
             op.BackwardSeconds = seconds;
             op.BackwardPeak = _device.Memory.PeakBytes - _bytesAtStart;
             op.BackwardBytes = _device.Memory.CurrentBytes - _bytesAtStart;
+        }
+    }
+
+    /// <summary>Runs the step, and finds in how few ops at a time it must be checkpointed to fit.</summary>
+    /// <returns>Number of ops; <see cref="int.MaxValue"/> for a step that fits as it is.</returns>
+    private static int WarmUp<T>(Device device, GradientsAside gradients, Func<T> forward, Func<T, Tensor> finish)
+    {
+        int[] regionOps = [int.MaxValue, 32, 8, 2];
+        for (int i = 0; ; i++)
+        {
+            try
+            {
+                Run(device, gradients, regionOps[i], forward, finish);
+                return regionOps[i];
+            }
+            catch (MezzoException exception) when (exception.Status == MezzoStatus.OutOfMemory && i + 1 < regionOps.Length)
+            {
+                gradients.Clear();
+            }
         }
     }
 
@@ -220,7 +219,6 @@ internal sealed class TapeRecorder : TapeObserver
             }
 
             _tensors[number].IsTransient = true;
-
             _tensors[number].LastUse = Math.Max(_tensors[number].LastUse, position);
             bytes += _tensors[number].Bytes;
             return true;

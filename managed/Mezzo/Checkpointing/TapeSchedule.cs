@@ -72,8 +72,8 @@ internal sealed class TapeSchedule
     public ScheduledRegion? RegionOf(int position) => _innermost[position];
 
     /// <summary>
-    /// Cheap ops whose output would be kept though their inputs are kept too, or made again cheaply: storing it saves next
-    /// to nothing.
+    /// Cheap ops whose output would be kept though it can be made again, by cheap ops alone, from what is kept besides: storing it
+    /// saves next to nothing.
     /// </summary>
     private HashSet<int> FindCheap(TapeRecord record)
     {
@@ -83,10 +83,20 @@ internal sealed class TapeSchedule
         {
             var op = record.Ops[position];
             var output = record.Tensors[op.Made[0]];
-            if (op.IsCheap && output.Bytes >= LeastBytes && output.Saves > 0 && output.LastUse > position && !IsOutput(op.Made[0], position)
+            if (op.IsCheap && output.Bytes >= LeastBytes && output.LastUse > position && !IsOutput(op.Made[0], position)
                 && op.Sources.Length > 0 && Array.TrueForAll(op.Sources, source => IsAtHand(source, op.Made[0])))
             {
                 cheap.Add(position);
+            }
+        }
+
+        // What nobody saves is wanted only for what is made of it.
+        for (int position = record.Ops.Count - 1; position >= 0; position--)
+        {
+            int output = record.Ops[position].Made[0];
+            if (record.Tensors[output].Saves == 0 && !record.ReadersOf(output).Any(cheap.Contains))
+            {
+                cheap.Remove(position);
             }
         }
 

@@ -29,7 +29,7 @@ internal static class OutOfMemoryAdvice
         long others = layers.Skip(LayersNamed).Sum(layer => layer.Bytes);
         string saved = string.Join(", ", layers.Take(LayersNamed).Select(layer => $"{layer.Layer} {Megabytes(layer.Bytes)}"));
         string advice = profile.WillFit(bytes)
-            ? $"trainer.Checkpoint = trainer.Profile(() => loss{(microBatches > 1 ? $" of a micro-batch, {microBatches}" : "")}).ForBudget({Number(bytes)}) would fit: {Describe(profile.ForBudget(bytes))}."
+            ? $"trainer.CheckpointPlan = trainer.Profile(() => loss{(microBatches > 1 ? $" of a micro-batch, {microBatches}" : "")}).ForBudget({Number(bytes)}) would fit: {Describe(profile.ForBudget(bytes))}."
             : $"However much of it is computed once more, the step takes {Megabytes(profile.Smallest().PredictedPeakBytes)}: make the batch smaller, or accumulate micro-batches.";
         return $" Before the step {Megabytes(profile.BytesBefore)} are in use. Without a plan its layers save {saved}"
             + (others > 0 ? $", {layers.Length - LayersNamed} others {Megabytes(others)}" : "") + $". {advice}";

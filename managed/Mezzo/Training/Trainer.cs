@@ -67,7 +67,7 @@ public sealed partial class Trainer : IDisposable
 
     /// <summary>Which activations the coming steps compute once more instead of keeping them; null, as at first, for none.</summary>
     /// <remarks>Changes neither losses nor gradients nor parameters. One plan is for all micro-batches of a step.</remarks>
-    public CheckpointPlan? Checkpoint
+    public CheckpointPlan? CheckpointPlan
     {
         get => _training.Plan;
         set
@@ -78,11 +78,12 @@ public sealed partial class Trainer : IDisposable
     }
 
     /// <summary>
-    /// Measures a step without taking it: what the plans for <see cref="Checkpoint"/> follow from.
+    /// Measures a step without taking it: what the plans for <see cref="CheckpointPlan"/> follow from.
+    /// Resets <see cref="MemoryStats.PeakBytes"/>, and makes what the first step would.
     /// </summary>
     /// <param name="loss">As in <see cref="Step(Func{Tensor})"/>, of one micro-batch, the largest.</param>
     /// <param name="microBatches">Number of micro-batches of a step.</param>
-    /// <example><code>trainer.Checkpoint = trainer.Profile(() => Losses.Mse(model.Forward(x), y)).ForBudget(64_000_000);</code></example>
+    /// <example><code>trainer.CheckpointPlan = trainer.Profile(() => Losses.Mse(model.Forward(x), y)).ForBudget(64_000_000);</code></example>
     public CheckpointProfile Profile(Func<Tensor> loss, int microBatches = 1)
     {
         ArgumentNullException.ThrowIfNull(loss);

@@ -63,6 +63,28 @@ internal sealed class CheckpointSequentialTests : TensorFixture
             : from last in Enumerable.Range(parts - 1, count - parts + 1) from before in Splits(last, parts - 1) select (int[])[.. before, last];
     }
 
+    /// <summary>Of 8 layers in 4 segments: what stands between segments, and what is inside the last one.</summary>
+    [Test]
+    public void AfterTheForwardPass_WhatIsBetweenSegments_AndTheLastOne_AreLeft()
+    {
+        const int Bytes = Rows * Rows * sizeof(float);
+        var device = TestDevice.Current;
+        Module<Tensor, Tensor>[] modules = [.. Enumerable.Range(0, 8).SelectMany(_ => new Module<Tensor, Tensor>[] { new Linear(Rows, Rows), new Tanh() })];
+        var input = Gradients.IrregularTensor(1, Rows, Rows).To(DType.Float32);
+        Checkpoint.Sequential(modules, 4, input).Sum().Backward();
+        foreach (var parameter in modules.SelectMany(module => module.Parameters()))
+        {
+            parameter.ClearGrad();
+        }
+
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        long before = device.Memory.CurrentBytes;
+        var output = Checkpoint.Sequential(modules, 4, input);
+        Assert.That(device.Memory.CurrentBytes - before, Is.EqualTo((3 + 2) * Bytes));
+        GC.KeepAlive(output);
+    }
+
     [Test]
     public void Training_IsBitIdentical_InAnyNumberOfSegments([Values] Precision precision, [Values] SegmentSplit split)
     {

@@ -32,12 +32,12 @@ internal sealed class ValueCheckTests : TensorFixture
     }
 
     [Test]
-    public void Steps_AreCheckedOneInSoMany([Values(2, 3)] int every)
+    public void Steps_AreCheckedOneInSoMany([Values(2, 3)] int every, [Values(CaptureMode.Off, CaptureMode.On)] CaptureMode mode)
     {
         Checkpoint.CheckValuesEvery = every;
         var layer = new Linear(4, 4);
         using var adam = new Adam(layer.Parameters());
-        using var trainer = new Trainer(adam, new TrainerOptions { LogEvery = 0 });
+        using var trainer = new Trainer(adam, new TrainerOptions { LogEvery = 0, Capture = mode });
         var x = Gradients.IrregularTensor(1, 2, 4).To(DType.Float32);
         var outcomes = new List<bool>();
         for (int step = 1; step <= 6; step++)
@@ -61,7 +61,7 @@ internal sealed class ValueCheckTests : TensorFixture
     {
         Checkpoint.CheckValuesEvery = 1;
         using var study = new PlannedStudy(PlannedNet.Residual, precision);
-        study.Trainer.Checkpoint = study.Trainer.Profile(study.Loss).Smallest();
+        study.Trainer.CheckpointPlan = study.Trainer.Profile(study.Loss).Smallest();
         for (int step = 0; step < 3; step++)
         {
             Assert.That(() => study.Trainer.Step(study.Loss), Throws.Nothing);

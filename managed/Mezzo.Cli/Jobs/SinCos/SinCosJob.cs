@@ -106,12 +106,12 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view, ILogg
 
         // The last micro-batch is the largest.
         var step = trainer.Profile(() => setup.Loss(setup.Data.Parts(options.Accumulate)[^1]), options.Accumulate);
-        trainer.Checkpoint = options.Checkpoint.PlanFor(step, precision.ShortName(), options.FreeBytes);
+        trainer.CheckpointPlan = options.Checkpoint.PlanFor(step, precision.ShortName(), options.FreeBytes);
 
         // What measuring took is not the run's.
         options.Device.TrimMemory();
         options.Device.ResetPeakMemory();
-        return trainer.Checkpoint is { } plan ? PlannedStep.Of(plan) : null;
+        return trainer.CheckpointPlan is { } plan ? PlannedStep.Of(plan) : null;
     }
 
     private LossScaling Scaling(AmpModel<Tensor, (Tensor Sin, Tensor Cos)> model) =>

@@ -35,12 +35,12 @@ internal static class SinCosPlanReport
             Element("h2", "How to repeat it"),
             Element("pre", environment.Command),
             Facts([.. environment.Facts(), new Fact("threads", Format.Count(result.Threads)), new Fact("seed", $"{result.Options.Seed}")]),
-            Element("footer", "Written by mezzo. All charts are drawn from the measurements of this run."));
+            Element("footer", "Written by mezzo. What plans take is predicted from what was measured of a step's ops in this run."));
     }
 
     private static string Abstract(SinCosPlanResult result) =>
         $"A step of a network of {Format.Count(result.Options.Layers, "layer")} of width {Format.Count(result.Options.Hidden)} and two heads on " +
-            $"{Format.Count(result.Options.Samples, "point")} in {result.Precision} takes {Format.Bytes(result.Uncheckpointed.PeakBytes)} and " +
+            $"{Format.Count(result.Options.Samples, "point")} in {result.Precision} {(result.Fits ? "takes" : "would take")} {Format.Bytes(result.Uncheckpointed.PeakBytes)} and " +
             $"{Format.Duration(result.Uncheckpointed.Seconds)} with all activations kept, and {Format.Bytes(result.Chosen.PeakBytes)} and " +
             $"{Format.Duration(result.Chosen.Seconds)} under the chosen plan. The results are the same bit for bit.";
 

@@ -7,7 +7,7 @@ namespace Mezzo.Cli.Jobs.SinCos.Plan;
 /// <param name="Options">What was planned for.</param>
 /// <param name="Threads">Threads of the CPU path.</param>
 /// <param name="Fits">Whether a step that keeps all activations fitted into memory.</param>
-/// <param name="Uncheckpointed">The step that keeps all activations, as measured.</param>
+/// <param name="Uncheckpointed">The step that keeps all activations, as predicted from its ops.</param>
 /// <param name="Curve">Plans among which none is better in both bytes and time, from the fewest bytes to the most.</param>
 /// <param name="Chosen">One of them.</param>
 /// <param name="Reason">Why that one: ends the sentence "chosen: ...".</param>
