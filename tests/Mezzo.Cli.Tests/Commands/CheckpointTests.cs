@@ -51,6 +51,7 @@ public sealed class CheckpointTests
     }
 
     [Test]
+    [Category("CpuOnly")]
     public void Json_OfARunThatKeepsAll_HasNoPredictions([Values("none", "auto")] string checkpoint)
     {
         foreach (var run in Train([.. Deep, "--checkpoint", checkpoint]))
@@ -72,6 +73,7 @@ public sealed class CheckpointTests
     }
 
     [Test]
+    [Category("CpuOnly")]
     public void Peak_OfMicroBatches_IsWithinTheirBudget([Values("fp32", "bf16")] string precision)
     {
         string[] options = [.. Deep, "--precision", precision, "--accumulate", "2"];
@@ -81,6 +83,7 @@ public sealed class CheckpointTests
     }
 
     [Test]
+    [Category("CpuOnly")]
     public void TableAndReport_TellOfThePlan()
     {
         var outcome = CommandRunner.Run([.. Deep, "--checkpoint", "segments=3", "--out", _folder.Path]);
@@ -94,6 +97,7 @@ public sealed class CheckpointTests
         Assert.That(CommandRunner.Run([.. Deep, "--out", _folder.Path]).Output, Does.Not.Contain("checkpointing").And.Not.Contain("predicted"));
     }
 
+    [Category("CpuOnly")]
     [TestCase("budget=1KB", @"--checkpoint: got budget=1KB, expected at least budget=([\d.]+[KMG]B), the least that a step in fp32 can do with")]
     [TestCase("segments=50", @"--checkpoint: got segments=50, expected segments=1 to segments=(\d+), the places that a step in fp32 can be cut at")]
     public void ChoiceThatCannotBe_IsRefused_NamingOneThatCan(string checkpoint, string pattern)
@@ -114,6 +118,7 @@ public sealed class CheckpointTests
     }
 
     [Test]
+    [Category("CpuOnly")]
     public void ResumedWithAnotherChoice_HasTheLossesOfAnUninterruptedRun()
     {
         string[] options = [.. Deep, "--fp16"];
@@ -125,6 +130,7 @@ public sealed class CheckpointTests
     }
 
     [Test]
+    [Category("CpuOnly")]
     public void Layers_AreThree_UnlessToldOtherwise()
     {
         string[] plain = [.. Deep.Where((_, i) => i is not (8 or 9))];

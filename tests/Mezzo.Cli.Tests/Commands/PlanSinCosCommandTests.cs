@@ -5,6 +5,7 @@ using Mezzo.Cli.CommandLine;
 
 namespace Mezzo.Cli.Tests.Commands;
 
+[Category("CpuOnly")] // what devices have to do with plans is the library's, and tested there
 public sealed class PlanSinCosCommandTests
 {
     private static readonly string[] Deep =
