@@ -39,7 +39,8 @@ __device__ __forceinline__ uint64_t element_of(const Words &pack, int k) {
 template <class Bits>
 __device__ __forceinline__ uint64_t thread_sum(const MapShape &shape, const Bits *input) {
     constexpr int kWidth = kPackWidth<Bits>;
-    constexpr int kInFlight = kMapInFlight<kWidth>;
+    // Of one-byte elements fewer: their sixteen terms take the registers, and the time.
+    constexpr int kInFlight = sizeof(Bits) == 1 ? 1 : kMapInFlight<kWidth>;
     const int64_t thread = grid_thread();
     const int stride = static_cast<int>(grid_threads()); // kMapGrid blocks a multiprocessor at most
     uint64_t sum = 0;
