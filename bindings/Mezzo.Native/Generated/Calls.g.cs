@@ -154,6 +154,20 @@ internal static unsafe partial class Calls
         Check(NativeMethods.mezzo_memory_peak_reset(device));
     }
 
+    /// <summary>
+    /// Bytes that tensors of a device could still take, as far as is known: what the system would give, what is cached, and
+    /// no more than the limit of mezzo_memory_limit_set() leaves. Other programs take from the same memory.
+    /// </summary>
+    /// <param name="device">Device to ask.</param>
+    /// <returns>At least 0.</returns>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static long MemoryAvailable(MezzoDevice device)
+    {
+        long outBytesValue;
+        Check(NativeMethods.mezzo_memory_available(&outBytesValue, device));
+        return outBytesValue;
+    }
+
     /// <summary>Gives cached memory back to the system.</summary>
     /// <param name="device">Device to trim.</param>
     /// <exception cref="MezzoException">The native call failed.</exception>
@@ -261,6 +275,45 @@ internal static unsafe partial class Calls
     public static void TensorCopy(MezzoTensor outTensor, MezzoTensor tensor)
     {
         Check(NativeMethods.mezzo_tensor_copy(outTensor, tensor));
+    }
+
+    /// <summary>Begins to copy a tensor's elements into host memory of their own.</summary>
+    /// <param name="tensor">Tensor to copy, of any dtype and device.</param>
+    /// <returns>Handle, owned by the caller.</returns>
+    /// <exception cref="MezzoException">MEZZO_STATUS_OUT_OF_MEMORY with the bytes asked for when the host has not so much memory to be pinned.</exception>
+    public static MezzoHostCopy HostCopyCreate(MezzoTensor tensor)
+    {
+        MezzoHostCopy outCopyValue;
+        Check(NativeMethods.mezzo_host_copy_create(&outCopyValue, tensor));
+        return outCopyValue;
+    }
+
+    /// <summary>Orders the work that is issued to the device from now on after the copying that was begun last, to or from the host.</summary>
+    /// <param name="copy">Copy to wait for.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void HostCopyWait(MezzoHostCopy copy)
+    {
+        Check(NativeMethods.mezzo_host_copy_wait(copy));
+    }
+
+    /// <summary>Begins to copy the elements back. May be called any number of times.</summary>
+    /// <param name="outTensor">Tensor to fill, of the device, dtype and number of elements of the one that was copied.</param>
+    /// <param name="copy">Copy to read.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void HostCopyRestore(MezzoTensor outTensor, MezzoHostCopy copy)
+    {
+        Check(NativeMethods.mezzo_host_copy_restore(outTensor, copy));
+    }
+
+    /// <summary>
+    /// Destroys a copy. Its host memory is kept for the next ones, once what was begun with it has finished; a graph that
+    /// has captured it keeps it for its own life.
+    /// </summary>
+    /// <param name="copy">Copy to destroy; a null copy is accepted and ignored.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void HostCopyDestroy(MezzoHostCopy copy)
+    {
+        Check(NativeMethods.mezzo_host_copy_destroy(copy));
     }
 
     /// <summary>Starts to capture the calling thread's ops on a device.</summary>
@@ -464,6 +517,30 @@ internal static unsafe partial class Calls
     public static void ReluBackward(MezzoTensor gradInput, MezzoTensor gradOutput, MezzoTensor output)
     {
         Check(NativeMethods.mezzo_relu_backward(gradInput, gradOutput, output));
+    }
+
+    /// <summary>
+    /// What mezzo_relu_backward() and the other ops with a ReLU need of its output, in one bit per element: bit i % 8 of
+    /// mask[i / 8], the lowest first, is 0 where output[i] &lt;= 0 and else 1, also for NaN. Bits past the last element are 0.
+    /// </summary>
+    /// <param name="mask">u8 of (n + 7) / 8 elements, for the n of output.</param>
+    /// <param name="output">f64, f32, f16 or bf16, any shape.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void ReluMaskPack(MezzoTensor mask, MezzoTensor output)
+    {
+        Check(NativeMethods.mezzo_relu_mask_pack(mask, output));
+    }
+
+    /// <summary>
+    /// An output with the same mask: output[i] = 1 where the bit is 1, else 0. A backward pass that is given it computes the
+    /// gradients of the output that was packed.
+    /// </summary>
+    /// <param name="output">f64, f32, f16 or bf16, any shape.</param>
+    /// <param name="mask">u8 of (n + 7) / 8 elements, for the n of output.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void ReluMaskUnpack(MezzoTensor output, MezzoTensor mask)
+    {
+        Check(NativeMethods.mezzo_relu_mask_unpack(output, mask));
     }
 
     /// <summary>

@@ -22,7 +22,7 @@ internal static class Constants
     public const int VersionPatch = 0;
 
     /// <summary>Number that changes whenever a program compiled against an older header would break.</summary>
-    public const int AbiVersion = 4;
+    public const int AbiVersion = 5;
 
     /// <summary>Largest number of dimensions of a tensor.</summary>
     public const int MaxRank = 8;

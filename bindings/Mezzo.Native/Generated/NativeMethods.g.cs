@@ -121,6 +121,16 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_memory_peak_reset(MezzoDevice device);
 
+    /// <summary>
+    /// Bytes that tensors of a device could still take, as far as is known: what the system would give, what is cached, and
+    /// no more than the limit of mezzo_memory_limit_set() leaves. Other programs take from the same memory.
+    /// </summary>
+    /// <param name="outBytes">At least 0.</param>
+    /// <param name="device">Device to ask.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_memory_available(long* outBytes, MezzoDevice device);
+
     /// <summary>Gives cached memory back to the system.</summary>
     /// <param name="device">Device to trim.</param>
     [LibraryImport(LibraryName)]
@@ -196,6 +206,36 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_tensor_copy(MezzoTensor outTensor, MezzoTensor tensor);
+
+    /// <summary>Begins to copy a tensor's elements into host memory of their own.</summary>
+    /// <param name="outCopy">Handle, owned by the caller.</param>
+    /// <param name="tensor">Tensor to copy, of any dtype and device.</param>
+    /// <returns>MEZZO_STATUS_OUT_OF_MEMORY with the bytes asked for when the host has not so much memory to be pinned.</returns>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_host_copy_create(MezzoHostCopy* outCopy, MezzoTensor tensor);
+
+    /// <summary>Orders the work that is issued to the device from now on after the copying that was begun last, to or from the host.</summary>
+    /// <param name="copy">Copy to wait for.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_host_copy_wait(MezzoHostCopy copy);
+
+    /// <summary>Begins to copy the elements back. May be called any number of times.</summary>
+    /// <param name="outTensor">Tensor to fill, of the device, dtype and number of elements of the one that was copied.</param>
+    /// <param name="copy">Copy to read.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_host_copy_restore(MezzoTensor outTensor, MezzoHostCopy copy);
+
+    /// <summary>
+    /// Destroys a copy. Its host memory is kept for the next ones, once what was begun with it has finished; a graph that
+    /// has captured it keeps it for its own life.
+    /// </summary>
+    /// <param name="copy">Copy to destroy; a null copy is accepted and ignored.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_host_copy_destroy(MezzoHostCopy copy);
 
     /// <summary>Starts to capture the calling thread's ops on a device.</summary>
     /// <param name="device">Device to capture; MEZZO_STATUS_CAPTURE_INVALID when a capture of it is under way.</param>
@@ -355,6 +395,26 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_relu_backward(MezzoTensor gradInput, MezzoTensor gradOutput, MezzoTensor output);
+
+    /// <summary>
+    /// What mezzo_relu_backward() and the other ops with a ReLU need of its output, in one bit per element: bit i % 8 of
+    /// mask[i / 8], the lowest first, is 0 where output[i] &lt;= 0 and else 1, also for NaN. Bits past the last element are 0.
+    /// </summary>
+    /// <param name="mask">u8 of (n + 7) / 8 elements, for the n of output.</param>
+    /// <param name="output">f64, f32, f16 or bf16, any shape.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_relu_mask_pack(MezzoTensor mask, MezzoTensor output);
+
+    /// <summary>
+    /// An output with the same mask: output[i] = 1 where the bit is 1, else 0. A backward pass that is given it computes the
+    /// gradients of the output that was packed.
+    /// </summary>
+    /// <param name="output">f64, f32, f16 or bf16, any shape.</param>
+    /// <param name="mask">u8 of (n + 7) / 8 elements, for the n of output.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_relu_mask_unpack(MezzoTensor output, MezzoTensor mask);
 
     /// <summary>
     /// Gaussian error linear unit: x times the normal distribution function F, or an approximation of it. -Inf gives NaN,

@@ -78,6 +78,11 @@ internal struct MezzoTensorInfo
     }
 }
 
+/// <summary>An opaque handle of a copy in host memory, passed by value. id 0 is the null copy.</summary>
+/// <param name="Id">Slot and generation; of no meaning to the caller.</param>
+[StructLayout(LayoutKind.Sequential)]
+internal readonly record struct MezzoHostCopy(ulong Id);
+
 /// <summary>An opaque graph handle, passed by value. id 0 is the null graph.</summary>
 /// <param name="Id">Slot and generation; of no meaning to the caller.</param>
 [StructLayout(LayoutKind.Sequential)]

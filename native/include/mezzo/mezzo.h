@@ -55,7 +55,7 @@ extern "C" {
 #define MEZZO_VERSION_PATCH 0
 
 /** Number that changes whenever a program compiled against an older header would break. */
-#define MEZZO_ABI_VERSION 4
+#define MEZZO_ABI_VERSION 5
 
 /** Largest number of dimensions of a tensor. */
 #define MEZZO_MAX_RANK 8
@@ -238,6 +238,15 @@ MEZZO_API mezzo_status mezzo_memory_stats_get(mezzo_memory_stats *out_stats, mez
 MEZZO_API mezzo_status mezzo_memory_peak_reset(mezzo_device device);
 
 /**
+ * Bytes that tensors of a device could still take, as far as is known: what the system would give, what is cached, and
+ * no more than the limit of mezzo_memory_limit_set() leaves. Other programs take from the same memory.
+ *
+ * @param[out] out_bytes at least 0
+ * @param device device to ask
+ */
+MEZZO_API mezzo_status mezzo_memory_available(int64_t *out_bytes, mezzo_device device);
+
+/**
  * Gives cached memory back to the system.
  *
  * @param device device to trim
@@ -339,6 +348,61 @@ MEZZO_API mezzo_status mezzo_tensor_read(void *out_data, mezzo_tensor tensor, in
  * @param tensor tensor to copy; may be out_tensor itself
  */
 MEZZO_API mezzo_status mezzo_tensor_copy(mezzo_tensor out_tensor, mezzo_tensor tensor);
+
+/* ---------------------------------------------------------------------------------------------
+ * Copies in host memory
+ *
+ * What a tensor holds, kept in host memory while the tensor itself is destroyed to make room, and copied back into
+ * another one later. On CUDA the host memory is pinned and the copying goes on beside the work that is issued
+ * meanwhile; on the CPU it is an ordinary copy. Three calls, in this order, for the round trip:
+ *
+ *     mezzo_host_copy_create(&copy, tensor);    // begins to copy, after the work issued before
+ *     mezzo_host_copy_wait(copy);               // work issued from here on comes after the copying
+ *     mezzo_tensor_destroy(tensor);
+ *     mezzo_host_copy_restore(other, copy);     // begins to copy back, after the work issued before
+ *     mezzo_host_copy_wait(copy);               // work issued from here on finds the elements
+ *
+ * Between create and wait the tensor may be read but neither written nor destroyed, between restore and wait the other
+ * one must be left alone. mezzo_host_copy_wait() lets the device wait, not the caller. All of it can be captured; a
+ * replay copies anew, in the same host memory.
+ * ------------------------------------------------------------------------------------------- */
+
+/** An opaque handle of a copy in host memory, passed by value. id 0 is the null copy. */
+typedef struct mezzo_host_copy_handle {
+    uint64_t id; /**< slot and generation; of no meaning to the caller */
+} mezzo_host_copy;
+
+/**
+ * Begins to copy a tensor's elements into host memory of their own.
+ *
+ * @param[out] out_copy handle, owned by the caller
+ * @param tensor tensor to copy, of any dtype and device
+ * @return MEZZO_STATUS_OUT_OF_MEMORY with the bytes asked for when the host has not so much memory to be pinned
+ */
+MEZZO_API mezzo_status mezzo_host_copy_create(mezzo_host_copy *out_copy, mezzo_tensor tensor);
+
+/**
+ * Orders the work that is issued to the device from now on after the copying that was begun last, to or from the host.
+ *
+ * @param copy copy to wait for
+ */
+MEZZO_API mezzo_status mezzo_host_copy_wait(mezzo_host_copy copy);
+
+/**
+ * Begins to copy the elements back. May be called any number of times.
+ *
+ * @param[out] out_tensor tensor to fill, of the device, dtype and number of elements of the one that was copied
+ * @param copy copy to read
+ */
+MEZZO_API mezzo_status mezzo_host_copy_restore(mezzo_tensor out_tensor, mezzo_host_copy copy);
+
+/**
+ * Destroys a copy. Its host memory is kept for the next ones, once what was begun with it has finished; a graph that
+ * has captured it keeps it for its own life.
+ *
+ * @param copy copy to destroy; a null copy is accepted and ignored
+ */
+MEZZO_API mezzo_status mezzo_host_copy_destroy(mezzo_host_copy copy);
 
 /* ---------------------------------------------------------------------------------------------
  * Graphs

@@ -202,6 +202,24 @@ MEZZO_API mezzo_status mezzo_relu_forward(mezzo_tensor out, mezzo_tensor input);
  */
 MEZZO_API mezzo_status mezzo_relu_backward(mezzo_tensor grad_input, mezzo_tensor grad_output, mezzo_tensor output);
 
+/**
+ * What mezzo_relu_backward() and the other ops with a ReLU need of its output, in one bit per element: bit i % 8 of
+ * mask[i / 8], the lowest first, is 0 where output[i] <= 0 and else 1, also for NaN. Bits past the last element are 0.
+ *
+ * @param[out] mask u8 of (n + 7) / 8 elements, for the n of output
+ * @param output f64, f32, f16 or bf16, any shape
+ */
+MEZZO_API mezzo_status mezzo_relu_mask_pack(mezzo_tensor mask, mezzo_tensor output);
+
+/**
+ * An output with the same mask: output[i] = 1 where the bit is 1, else 0. A backward pass that is given it computes the
+ * gradients of the output that was packed.
+ *
+ * @param[out] output f64, f32, f16 or bf16, any shape
+ * @param mask u8 of (n + 7) / 8 elements, for the n of output
+ */
+MEZZO_API mezzo_status mezzo_relu_mask_unpack(mezzo_tensor output, mezzo_tensor mask);
+
 /* ---------------------------------------------------------------------------------------------
  * gelu: out[i] = x F(x), x = input[i]
  * ------------------------------------------------------------------------------------------- */
