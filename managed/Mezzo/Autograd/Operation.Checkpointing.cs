@@ -3,7 +3,10 @@ using Mezzo.Checkpointing;
 
 namespace Mezzo.Autograd;
 
-/// <summary>Running an op's forward pass once more, for elements that a <see cref="CheckpointRegion"/> has dropped.</summary>
+/// <summary>
+/// Running an op's forward pass once more, for elements that a <see cref="CheckpointRegion"/> has dropped, and fetching others that
+/// were put aside.
+/// </summary>
 internal abstract partial class Operation
 {
     private CheckpointRegion? _region;
@@ -11,6 +14,7 @@ internal abstract partial class Operation
     private SavedTensor[] _made = []; // the output, and what it keeps for the backward pass alone
     private DType? _autocast;
     private int _savedAgain;
+    private List<Tensor>? _fetched;
 
     /// <summary>Whether the forward pass runs for elements that were dropped.</summary>
     protected bool IsRecomputing { get; private set; }
@@ -114,6 +118,11 @@ internal abstract partial class Operation
 
         return saved;
     }
+
+    /// <summary>Begins to bring back a tensor that was put aside when this op is about to run backward.</summary>
+    internal void FetchFirst(Tensor tensor) => (_fetched ??= []).Add(tensor);
+
+    private void FetchTensors() => _fetched?.ForEach(tensor => tensor.Fetch());
 
     private void LeaveRegion()
     {

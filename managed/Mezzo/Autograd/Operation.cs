@@ -126,6 +126,8 @@ internal abstract partial class Operation
                 "Specify retainGraph: true there if you need to backward through the graph again.");
         }
 
+        FetchTensors();
+
         // Before any gradient is allocated, so that recomputing has that memory.
         foreach (var saved in _saved)
         {
@@ -158,6 +160,7 @@ internal abstract partial class Operation
         }
 
         _saved.Clear();
+        _fetched = null;
         LeaveRegion();
     }
 

@@ -27,10 +27,13 @@ public sealed class CheckpointPlan
     private readonly TapeRecord _record;
     private readonly TapeSchedule _schedule;
 
+    /// <summary>What is dropped, and how.</summary>
+    internal TapeSchedule Schedule => _schedule;
+
     internal CheckpointPlan(TapeRecord record, TapeSchedule schedule)
     {
         (_record, _schedule) = (record, schedule);
-        (PredictedPeakBytes, PredictedActivationBytes, RecomputeSeconds) = TapeSimulator.Run(record, schedule);
+        (PredictedPeakBytes, PredictedActivationBytes, RecomputeSeconds, WaitSeconds) = TapeSimulator.Run(record, schedule);
     }
 
     /// <summary>Most bytes of the device's memory that are in use at any time of a step, with those before it.</summary>
@@ -40,10 +43,16 @@ public sealed class CheckpointPlan
     public long PredictedActivationBytes { get; }
 
     /// <summary>Seconds of forward and backward pass.</summary>
-    public double PredictedSeconds => _record.Seconds + RecomputeSeconds;
+    public double PredictedSeconds => _record.Seconds + RecomputeSeconds + WaitSeconds;
 
-    /// <summary>Seconds of it for what is computed once more.</summary>
+    /// <summary>Seconds of it for what is computed once more, and for masks of ReLUs.</summary>
     public double RecomputeSeconds { get; }
+
+    /// <summary>Seconds of it in which the device waits for copies to host memory and back.</summary>
+    public double WaitSeconds { get; }
+
+    /// <summary>Bytes of activations that are kept in host memory, on devices with memory of their own.</summary>
+    public long OffloadedBytes => _schedule.OffloadedBytes;
 
     /// <summary>Number of regions that are computed once more, those inside others included; ops that are dropped alone are not counted.</summary>
     public int Regions => _schedule.Regions.Sum(region => region.WithInner().Count());
@@ -67,7 +76,7 @@ public sealed class CheckpointPlan
     /// <inheritdoc/>
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Regions} regions, {PredictedPeakBytes} bytes at most, {RecomputeSeconds:g3} s more than {_record.Seconds:g3} s");
+        $"{Regions} regions, {OffloadedBytes} bytes on the host, {PredictedPeakBytes} bytes at most, {RecomputeSeconds + WaitSeconds:g3} s more than {_record.Seconds:g3} s");
 
     private sealed class Entered : IDisposable
     {

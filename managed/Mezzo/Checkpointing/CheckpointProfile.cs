@@ -28,7 +28,8 @@ public sealed class CheckpointProfile
         _record = record;
         _chain = new TapeChain(record);
         KeepingAll = new CheckpointPlan(record, new TapeSchedule(record, [], keepsCheap: true));
-        Curve = [.. ParetoFront(Candidates().Append(Plan([])).Append(KeepingAll))];
+        CheckpointPlan[] onDevice = [.. ParetoFront(Candidates().Append(Plan([])).Append(KeepingAll))];
+        Curve = record.CopySpeed is { } speed ? [.. ParetoFront([.. onDevice, .. onDevice.SelectMany(plan => Offloading(plan, speed))])] : onDevice;
     }
 
     /// <summary>The plan that keeps all that a step without a plan keeps: what checkpointing is compared with.</summary>
@@ -55,11 +56,16 @@ public sealed class CheckpointProfile
     }
 
     /// <summary>Measures a loss function that something else is done with before the backward pass.</summary>
-    internal static CheckpointProfile Measure(Func<Tensor> loss, Func<Tensor, Tensor> finish, Device? device, bool accumulates = false) =>
-        new(TapeRecorder.Measure(device ?? Device.Default, Runs, loss, root => root is { RequiresGrad: true, ElementCount: 1, Producer: not null }
+    /// <param name="loss">The loss function.</param>
+    /// <param name="finish">What else is done with the loss.</param>
+    /// <param name="device">Where it runs; null for <see cref="Device.Default"/>.</param>
+    /// <param name="accumulates">Whether gradients of an earlier micro-batch are there, which are added to.</param>
+    /// <param name="isRetained">Whether the backward pass may be repeated.</param>
+    internal static CheckpointProfile Measure(Func<Tensor> loss, Func<Tensor, Tensor> finish, Device? device, bool accumulates = false, bool isRetained = false) =>
+        Of(device ?? Device.Default, loss, root => root is { RequiresGrad: true, ElementCount: 1, Producer: not null }
             ? finish(root)
             : throw new ArgumentException(
-                $"The loss is {root.Description}{(root.RequiresGrad ? "" : " and requires no gradient")}, expected a scalar that was computed from what does.", nameof(loss)), accumulates));
+                $"The loss is {root.Description}{(root.RequiresGrad ? "" : " and requires no gradient")}, expected a scalar that was computed from what does.", nameof(loss)), accumulates, isRetained);
 
     /// <summary>Measures a model, with the sum of its outputs as loss.</summary>
     /// <typeparam name="TInput">What the model takes.</typeparam>
@@ -70,14 +76,20 @@ public sealed class CheckpointProfile
     public static CheckpointProfile Measure<TInput, TOutput>(Module<TInput, TOutput> model, TInput sample, Device? device = null)
     {
         ArgumentNullException.ThrowIfNull(model);
-        return new(TapeRecorder.Measure(device ?? Device.Default, Runs, () => model.Forward(sample), result =>
+        return Of(device ?? Device.Default, () => model.Forward(sample), result =>
         {
             var sums = TensorsIn.Of(result).Where(output => output.RequiresGrad).Select(output => output.Sum().To(DType.Float64)).ToArray();
             return sums.Length > 0
                 ? sums.Aggregate((sum, output) => sum + output)
                 : throw new ArgumentException("The model's output has no tensor that requires a gradient.", nameof(model));
-        }));
+        });
     }
+
+    /// <summary>The same step on a device that copies to the host so fast.</summary>
+    internal CheckpointProfile With(CopySpeed? speed) => new(_record with { CopySpeed = speed });
+
+    private static CheckpointProfile Of<T>(Device device, Func<T> forward, Func<T, Tensor> finish, bool accumulates = false, bool isRetained = false) =>
+        new(TapeRecorder.Measure(device, Runs, forward, finish, accumulates) with { CopySpeed = CopySpeed.Measure(device), IsRetained = isRetained });
 
     /// <summary>Bytes that the forward pass saves without checkpointing, by layer, the most first.</summary>
     internal IEnumerable<(string Layer, long Bytes)> SavedByLayer => _record.SavedByLayer();
@@ -88,8 +100,8 @@ public sealed class CheckpointProfile
     /// <summary>The fastest plan whose peak is within a budget.</summary>
     /// <param name="bytes">Most bytes of the device's memory, with those that are live before the step: parameters, their states, data.</param>
     /// <remarks>
-    /// The bytes are those of a step that runs op by op, and in one go. A captured one may take more, and so do steps that may be tried
-    /// again (<see cref="TrainerOptions.RetriesOnOverflow"/>), which keep activations until their end.
+    /// The bytes are those of a step that runs op by op. The memory of a captured one is laid out once for all launches, which may take a
+    /// little more.
     /// </remarks>
     /// <exception cref="ArgumentOutOfRangeException">No plan takes so few.</exception>
     public CheckpointPlan ForBudget(long bytes) =>
@@ -132,6 +144,10 @@ public sealed class CheckpointProfile
     }
 
     private CheckpointPlan Plan(IReadOnlyList<ChainSegment> segments) => new(_record, new TapeSchedule(_record, _chain.RegionsOf(segments)));
+
+    private IEnumerable<CheckpointPlan> Offloading(CheckpointPlan plan, CopySpeed speed) =>
+        from offloads in new OffloadChoices(_record, plan.Schedule, speed).All()
+        select new CheckpointPlan(_record, plan.Schedule.With(_record, offloads));
 
     private static IEnumerable<CheckpointPlan> ParetoFront(IEnumerable<CheckpointPlan> plans)
     {

@@ -13,6 +13,8 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule) : Tap
     private readonly Stack<(ScheduledRegion Scheduled, CheckpointRegion Region)> _open = [];
     private readonly Dictionary<int, Tensor> _passing = []; // what later ops will read
     private readonly Dictionary<int, CheckpointRegion> _alone = [];
+    private readonly Dictionary<int, (Tensor Tensor, HostCopy Copy)> _copying = [];
+    private readonly Dictionary<int, Tensor> _offloaded = [];
     private readonly int _thread = Environment.CurrentManagedThreadId;
     private readonly Lock _lock = new();
     private IDisposable? _installation;
@@ -122,11 +124,46 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule) : Tap
             open.Region.End([.. from pair in _passing where record.Tensors[pair.Key].Maker >= open.Scheduled.First select pair.Value]);
         }
 
+        PutAside(operation);
         _position++;
+    }
+
+    /// <summary>Frees what has been copied to the host by now, and has what it will take back when the op runs backward fetched.</summary>
+    private void PutAside(Operation operation)
+    {
+        foreach (int number in schedule.FreedAfter(_position))
+        {
+            if (_copying.Remove(number, out var copying))
+            {
+                copying.Copy.Wait();
+                copying.Tensor.PutAside(copying.Copy);
+                _offloaded.Add(number, copying.Tensor);
+            }
+        }
+
+        foreach (int number in schedule.FetchedBefore(_position))
+        {
+            if (_offloaded.Remove(number, out var tensor))
+            {
+                operation.FetchFirst(tensor);
+            }
+        }
     }
 
     private void Drop(int number, Tensor tensor)
     {
+        if (schedule.IsMasked(number) && tensor is { CanBePutAside: true, HoldCount: 0, SaveCount: 1 })
+        {
+            tensor.PutAside(new ReluMask(tensor));
+            return;
+        }
+
+        if (schedule.IsOffloaded(number) && tensor.CanBePutAside)
+        {
+            _copying.Add(number, (tensor, new HostCopy(tensor)));
+            return;
+        }
+
         int maker = record.Tensors[number].Maker;
         if (schedule.Alone.Contains(maker))
         {
@@ -153,6 +190,13 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule) : Tap
             region.Abandon();
         }
 
+        foreach (var (_, copy) in _copying.Values)
+        {
+            copy.Dispose();
+        }
+
+        _copying.Clear();
+        _offloaded.Clear();
         _open.Clear();
         _alone.Clear();
     }

@@ -9,11 +9,13 @@ internal sealed class TapeChain
 {
     private const int MostStages = 100; // the solver's time grows with the cube
     private readonly TapeRecord _record;
+    private readonly TapeSchedule _keeping; // what is kept where no region is
     private readonly int[] _ends; // position of each stage's last op
 
     public TapeChain(TapeRecord record)
     {
         _record = record;
+        _keeping = new TapeSchedule(record, []);
         _ends = Merge(Cuts());
         Stages = [.. Enumerable.Range(0, _ends.Length).Select(Stage)];
     }
@@ -77,10 +79,9 @@ internal sealed class TapeChain
     {
         var (first, last) = (First(stage), _ends[stage]);
         var ops = _record.Ops.Take(last + 1).Skip(first).ToArray();
-        var alone = new TapeSchedule(_record, []).Alone;
         var made = ops.SelectMany(op => op.Made).ToArray();
         int[] outputs = [.. made.Where(tensor => _record.Tensors[tensor].LastUse > last)];
-        bool isKept(int tensor) => _record.Tensors[tensor].Saves > 0 && !alone.Contains(_record.Tensors[tensor].Maker);
+        bool isKept(int tensor) => _record.Tensors[tensor].Saves > 0 && !_keeping.Alone.Contains(_record.Tensors[tensor].Maker);
         int[] inside = [.. made.Where(tensor => isKept(tensor) && !outputs.Contains(tensor))];
 
         // What it takes to make again what is kept inside.
@@ -101,7 +102,7 @@ internal sealed class TapeChain
             recompute,
             ops.Sum(op => op.BackwardSeconds),
             outputBytes,
-            outputBytes + inside.Sum(Bytes),
+            outputBytes + inside.Sum(tensor => _keeping.IsMasked(tensor) ? _record.Tensors[tensor].MaskBytes : Bytes(tensor)),
             Math.Max(0, ForwardPeak(first, last) - outputBytes),
             ops.Max(op => op.BackwardPeak));
     }

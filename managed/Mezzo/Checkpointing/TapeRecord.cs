@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using Mezzo.Autograd;
+
 namespace Mezzo.Checkpointing;
 
 /// <summary>What was measured of a step's forward and backward pass: its ops in order, and the tensors they make.</summary>
@@ -12,16 +14,37 @@ internal sealed record TapeRecord(IReadOnlyList<TapeOp> Ops, IReadOnlyList<TapeT
     /// <summary>What the library rounds allocations up to, in bytes.</summary>
     public const long Alignment = 64;
 
+    private readonly Lazy<ILookup<int, int>> _views = new(() =>
+        Enumerable.Range(0, Tensors.Count).Where(number => Tensors[number].Storage != number).ToLookup(number => Tensors[number].Storage));
+
     private readonly Lazy<ILookup<int, int>> _lastUses = new(() => Enumerable.Range(0, Tensors.Count).ToLookup(number => Tensors[number].LastUse));
+
+    private readonly Lazy<ILookup<int, int>> _savers = new(() =>
+        (from position in Enumerable.Range(0, Ops.Count) from saved in Ops[position].Saved select (saved, position)).ToLookup(save => save.saved, save => save.position));
 
     private readonly Lazy<ILookup<int, int>> _readers = new(() =>
         (from position in Enumerable.Range(0, Ops.Count) from source in Ops[position].Sources select (source, position)).ToLookup(read => read.source, read => read.position));
 
+    /// <summary>How fast tensors are copied to the host and back; null where nothing is gained by that.</summary>
+    public CopySpeed? CopySpeed { get; init; }
+
+    /// <summary>Whether the backward pass may be repeated, so that what it needs stays until the end of the step.</summary>
+    public bool IsRetained { get; init; }
+
     /// <summary>Seconds of forward and backward pass without recomputing anything.</summary>
     public double Seconds => Ops.Sum(op => op.ForwardSeconds + op.BackwardSeconds);
 
+    /// <summary>Bytes that the library takes for so many.</summary>
+    public static long Aligned(long bytes) => (bytes + Alignment - 1) / Alignment * Alignment;
+
+    /// <summary>Whether a tensor's elements are nobody else's.</summary>
+    public bool IsAlone(int tensor) => Tensors[tensor].Storage == tensor && !_views.Value.Contains(tensor);
+
     /// <summary>Positions of the ops that read a tensor, in order.</summary>
     public IEnumerable<int> ReadersOf(int tensor) => _readers.Value[tensor];
+
+    /// <summary>Positions of the ops that keep a tensor for their backward pass, in order.</summary>
+    public IEnumerable<int> SaversOf(int tensor) => _savers.Value[tensor];
 
     /// <summary>Bytes that are saved for the backward pass where nothing is computed once more, by layer, the most first.</summary>
     public IEnumerable<(string Layer, long Bytes)> SavedByLayer() =>
@@ -52,6 +75,7 @@ internal sealed record TapeRecord(IReadOnlyList<TapeOp> Ops, IReadOnlyList<TapeT
                 {
                     ForwardSeconds = Math.Min(mine.ForwardSeconds, others.ForwardSeconds),
                     BackwardSeconds = Math.Min(mine.BackwardSeconds, others.BackwardSeconds),
+                    MaskSeconds = Math.Min(mine.MaskSeconds, others.MaskSeconds),
                 }),
             ],
         };
@@ -70,6 +94,12 @@ internal sealed record TapeOp(string Name, string Layer, bool IsCheap, int[] Sou
     /// <summary>Seconds of the forward pass.</summary>
     public double ForwardSeconds { get; init; }
 
+    /// <summary>Whether it saves its output for the sign alone, <see cref="Operation.EndsWithRelu"/>.</summary>
+    public bool EndsWithRelu { get; init; }
+
+    /// <summary>Seconds that it takes to make a <see cref="ReluMask"/> of the output and another output of that.</summary>
+    public double MaskSeconds { get; init; }
+
     /// <summary>Seconds of the backward pass.</summary>
     public double BackwardSeconds { get; set; }
 
@@ -87,11 +117,15 @@ internal sealed record TapeOp(string Name, string Layer, bool IsCheap, int[] Sou
 }
 
 /// <summary>A tensor that an op of a step makes.</summary>
+/// <param name="Elements">Number of its elements.</param>
 /// <param name="Bytes">Bytes of its elements; 0 for a view.</param>
 /// <param name="Maker">Position of the op.</param>
 /// <param name="Storage">The tensor whose elements it has: itself, or for a view the one that it is a view of.</param>
-internal sealed record TapeTensor(long Bytes, int Maker, int Storage)
+internal sealed record TapeTensor(long Elements, long Bytes, int Maker, int Storage)
 {
+    /// <summary>Bytes of a mask of its elements.</summary>
+    public long MaskBytes => TapeRecord.Aligned(ReluMask.Bytes(Elements));
+
     /// <summary>
     /// Position of the last op that reads it in the forward pass, or after which it was freed; that of its maker where there is
     /// none.

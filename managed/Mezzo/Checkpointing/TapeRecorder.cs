@@ -92,6 +92,8 @@ internal sealed class TapeRecorder : TapeObserver
         {
             ForwardSeconds = seconds,
             ForwardPeak = _device.Memory.PeakBytes - _bytesAtStart,
+            EndsWithRelu = operation.EndsWithRelu,
+            MaskSeconds = operation.EndsWithRelu ? MeasureMask(output) : 0,
         };
         foreach (int source in op.Sources)
         {
@@ -240,11 +242,19 @@ internal sealed class TapeRecorder : TapeObserver
         return Stopwatch.GetElapsedTime(_start).TotalSeconds;
     }
 
+    private double MeasureMask(Tensor output)
+    {
+        Start();
+        using var mask = new ReluMask(output);
+        mask.Restore().FreeNow();
+        return Stop();
+    }
+
     private int Number(Tensor made)
     {
         int number = _tensors.Count;
         int viewed = made.IsView ? _made.FindLastIndex(made.SharesElements) : -1;
-        _tensors.Add(new TapeTensor(made.IsView ? 0 : AlignedBytes(made), _ops.Count, viewed < 0 ? number : _tensors[viewed].Storage));
+        _tensors.Add(new TapeTensor(made.ElementCount, made.IsView ? 0 : AlignedBytes(made), _ops.Count, viewed < 0 ? number : _tensors[viewed].Storage));
         _made.Add(made);
         _there.Add(number);
         _numbers[made] = number;
@@ -262,7 +272,7 @@ internal sealed class TapeRecorder : TapeObserver
         return end < 0 ? parameter.Name : parameter.Name[..end];
     }
 
-    private static long AlignedBytes(Tensor tensor) => ((tensor.ElementCount * tensor.DType.Size()) + TapeRecord.Alignment - 1) / TapeRecord.Alignment * TapeRecord.Alignment;
+    private static long AlignedBytes(Tensor tensor) => TapeRecord.Aligned(tensor.ElementCount * tensor.DType.Size());
 
     private int[] Known(IEnumerable<Tensor> tensors) =>
         [.. tensors.Where(_numbers.ContainsKey).Select(tensor => _numbers[tensor])];

@@ -10,20 +10,27 @@ internal sealed record ScheduledRegion(int First, int Last, IReadOnlyList<Schedu
 
 /// <summary>
 /// What is done with each tensor that a step's ops make: kept as without checkpointing, dropped with the region that it is
-/// made in, or dropped alone because the one op that makes it is cheap.
+/// made in, dropped alone because the one op that makes it is cheap, kept as the mask of a ReLU, or copied to the host.
 /// </summary>
 internal sealed class TapeSchedule
 {
+    private const long LeastBytes = 4096; // less is not worth the trouble
     private readonly ScheduledRegion?[] _innermost;
     private readonly ScheduledRegion?[] _owners;
     private readonly ILookup<int, ScheduledRegion> _starts;
+    private readonly bool _keepsCheap;
+    private readonly HashSet<int> _masked;
+    private readonly HashSet<int> _offloaded;
+    private readonly ILookup<int, int> _freed;
+    private readonly ILookup<int, int> _fetched;
 
     /// <param name="record">The step.</param>
     /// <param name="regions">Disjoint regions, in order.</param>
-    /// <param name="keepsCheap">Whether what is cheap to make again is kept like anything else.</param>
-    public TapeSchedule(TapeRecord record, IReadOnlyList<ScheduledRegion> regions, bool keepsCheap = false)
+    /// <param name="keepsCheap">Whether what is cheap to make again, or to keep as a mask, is kept like anything else.</param>
+    /// <param name="offloads">What is copied to the host, of what is kept; null for nothing.</param>
+    public TapeSchedule(TapeRecord record, IReadOnlyList<ScheduledRegion> regions, bool keepsCheap = false, IReadOnlyList<Offload>? offloads = null)
     {
-        Regions = regions;
+        (Regions, _keepsCheap) = (regions, keepsCheap);
         _starts = regions.SelectMany(region => region.WithInner()).ToLookup(region => region.First);
         _innermost = new ScheduledRegion?[record.Ops.Count];
         var parents = new Dictionary<ScheduledRegion, ScheduledRegion>(ReferenceEqualityComparer.Instance);
@@ -38,7 +45,13 @@ internal sealed class TapeSchedule
 
         _owners = [.. record.Tensors.Select(Owner)];
         Parents = parents;
+        _masked = keepsCheap ? [] : [.. Enumerable.Range(0, record.Tensors.Count).Where(tensor => IsForItsSignAlone(record, tensor))];
         Alone = keepsCheap ? new HashSet<int>() : FindCheap(record);
+        offloads ??= [];
+        _offloaded = [.. offloads.Select(offload => offload.Tensor)];
+        _freed = offloads.ToLookup(offload => offload.FreedAfter, offload => offload.Tensor);
+        _fetched = offloads.ToLookup(offload => offload.FetchedBefore, offload => offload.Tensor);
+        OffloadedBytes = offloads.Sum(offload => record.Tensors[offload.Tensor].Bytes);
 
         ScheduledRegion? Owner(TapeTensor tensor)
         {
@@ -62,6 +75,27 @@ internal sealed class TapeSchedule
     /// <summary>Positions of ops whose output is dropped alone after its last use, and made again when it is asked for.</summary>
     public IReadOnlySet<int> Alone { get; }
 
+    /// <summary>The same, but for what is copied to the host.</summary>
+    public TapeSchedule With(TapeRecord record, IReadOnlyList<Offload> offloads) => new(record, Regions, _keepsCheap, offloads);
+
+    /// <summary>Bytes that are copied to the host.</summary>
+    public long OffloadedBytes { get; }
+
+    /// <summary>Whether a tensor is kept as a <see cref="ReluMask"/> after its last use.</summary>
+    public bool IsMasked(int tensor) => _masked.Contains(tensor);
+
+    /// <summary>Whether a tensor is copied to the host after its last use.</summary>
+    public bool IsOffloaded(int tensor) => _offloaded.Contains(tensor);
+
+    /// <summary>Whether a tensor's elements are not kept where they are.</summary>
+    public bool IsDropped(int tensor, int maker) => IsMasked(tensor) || IsOffloaded(tensor) || OwnerOf(tensor) is not null || Alone.Contains(maker);
+
+    /// <summary>What has been copied to the host, and is freed, after the op at a position.</summary>
+    public IEnumerable<int> FreedAfter(int position) => _freed[position];
+
+    /// <summary>What is copied back from before the backward pass of the op at a position on.</summary>
+    public IEnumerable<int> FetchedBefore(int position) => _fetched[position];
+
     /// <summary>The regions whose first op is at a position, outer ones first.</summary>
     public IEnumerable<ScheduledRegion> StartingAt(int position) => _starts[position];
 
@@ -77,13 +111,12 @@ internal sealed class TapeSchedule
     /// </summary>
     private HashSet<int> FindCheap(TapeRecord record)
     {
-        const long LeastBytes = 4096;
         var cheap = new HashSet<int>();
         for (int position = 0; position < record.Ops.Count; position++)
         {
             var op = record.Ops[position];
             var output = record.Tensors[op.Made[0]];
-            if (op.IsCheap && output.Bytes >= LeastBytes && output.LastUse > position && !IsOutput(op.Made[0], position)
+            if (op.IsCheap && !IsMasked(op.Made[0]) && output.Bytes >= LeastBytes && output.LastUse > position && !IsOutput(op.Made[0], position)
                 && op.Sources.Length > 0 && Array.TrueForAll(op.Sources, source => IsAtHand(source, op.Made[0])))
             {
                 cheap.Add(position);
@@ -106,6 +139,19 @@ internal sealed class TapeSchedule
         bool IsOutput(int tensor, int position) => _innermost[position] != _owners[tensor];
 
         bool IsAtHand(int source, int of) =>
-            _owners[source] == _owners[of] && (record.Tensors[source].Saves > 0 || cheap.Contains(record.Tensors[source].Maker));
+            !IsMasked(source) && _owners[source] == _owners[of] && (record.Tensors[source].Saves > 0 || cheap.Contains(record.Tensors[source].Maker));
+    }
+
+    /// <summary>
+    /// Whether a tensor is kept by the op with a ReLU that makes it, and by nobody else, nor read when others are made again. That of a
+    /// ReLU whose input is kept need not be kept at all.
+    /// </summary>
+    private bool IsForItsSignAlone(TapeRecord record, int tensor)
+    {
+        var (known, maker) = (record.Tensors[tensor], record.Ops[record.Tensors[tensor].Maker]);
+        return maker.EndsWithRelu && maker.Made[0] == tensor && known is { Saves: 1, Bytes: >= LeastBytes } && maker.Saved.Contains(tensor)
+            && known.LastUse > known.Maker && known.LastUse < record.PlannedOps && record.IsAlone(tensor)
+            && _owners[tensor] is null && record.ReadersOf(tensor).All(reader => _innermost[reader] is null)
+            && !(maker.IsCheap && maker.Sources.Length > 0 && Array.TrueForAll(maker.Sources, source => record.Tensors[source].Saves > 0));
     }
 }

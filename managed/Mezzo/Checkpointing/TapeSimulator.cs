@@ -9,31 +9,24 @@ internal sealed class TapeSimulator
 {
     private readonly TapeRecord _record;
     private readonly TapeSchedule _schedule;
-    private readonly bool[] _isThere;
+    private readonly SimulatedMemory _memory;
+    private readonly SimulatedClock _clock;
     private readonly int[] _saves;
     private readonly int[] _holds;
-    private readonly int[] _users; // of each storage
+    private readonly Dictionary<int, double> _copyEnds = []; // of what is being copied to the host or back
     private readonly Dictionary<ScheduledRegion, int[]> _held = new(ReferenceEqualityComparer.Instance);
     private readonly int[]?[] _heldAlone;
     private int _forward = -1; // position of the op that has run last
-    private long _live;
+    private double _recomputeSeconds;
 
     private TapeSimulator(TapeRecord record, TapeSchedule schedule)
     {
         (_record, _schedule) = (record, schedule);
-        _isThere = new bool[record.Tensors.Count];
+        (_memory, _clock) = (new SimulatedMemory(record), new SimulatedClock(record.CopySpeed));
         _holds = new int[record.Tensors.Count];
-        _users = new int[record.Tensors.Count];
         _saves = new int[record.Tensors.Count];
         _heldAlone = new int[record.Ops.Count][];
-        _live = Peak = record.BytesBefore;
     }
-
-    private long Peak { get; set; }
-
-    private long BytesAfterForward { get; set; }
-
-    private double RecomputeSeconds { get; set; }
 
     /// <summary>Plays a step.</summary>
     public static SimulatedStep Run(TapeRecord record, TapeSchedule schedule)
@@ -44,23 +37,24 @@ internal sealed class TapeSimulator
             simulator.Forward(position);
         }
 
-        simulator.BytesAfterForward = simulator._live;
-        simulator._live += TapeRecord.Alignment; // the gradient of the loss, a scalar
+        long activations = simulator._memory.Live - record.BytesBefore;
+        simulator._memory.Add(TapeRecord.Alignment); // the gradient of the loss, a scalar
         for (int position = record.Ops.Count - 1; position >= 0; position--)
         {
             simulator.Backward(position);
         }
 
-        return new SimulatedStep(simulator.Peak, simulator.BytesAfterForward - record.BytesBefore, simulator.RecomputeSeconds);
+        return new SimulatedStep(simulator._memory.Peak, activations, simulator._recomputeSeconds, simulator._clock.Waited);
     }
 
     private void Forward(int position)
     {
         var op = _record.Ops[position];
-        Reach(_live + op.ForwardPeak);
+        _memory.Reach(op.ForwardPeak);
+        _clock.Work(op.ForwardSeconds);
         _forward = position;
-        Array.ForEach(op.Made, Appear);
-        _live += op.OtherBytes;
+        Array.ForEach(op.Made, _memory.Appear);
+        _memory.Add(op.OtherBytes);
         foreach (int saved in op.Saved)
         {
             _saves[saved]++;
@@ -68,7 +62,7 @@ internal sealed class TapeSimulator
 
         foreach (int tensor in _record.LastUsedAt(position))
         {
-            DropIfOwned(tensor);
+            Drop(tensor);
         }
 
         // Inner regions end before those around them.
@@ -81,18 +75,36 @@ internal sealed class TapeSimulator
         {
             FreeIfUnused(tensor);
         }
+
+        foreach (int tensor in _schedule.FreedAfter(position))
+        {
+            Arrive(tensor);
+            _memory.Disappear(tensor);
+        }
     }
 
     private void Backward(int position)
     {
         var op = _record.Ops[position];
+        foreach (int tensor in _schedule.FetchedBefore(position))
+        {
+            Fetch(tensor);
+        }
+
         foreach (int saved in op.Saved)
         {
             BringBack(saved);
         }
 
-        Reach(_live + op.BackwardPeak);
-        _live += op.BackwardBytes;
+        _memory.Reach(op.BackwardPeak);
+        _clock.Work(op.BackwardSeconds);
+        _memory.Add(op.BackwardBytes);
+        if (_record.IsRetained)
+        {
+            DropAgain(position);
+            return;
+        }
+
         foreach (int saved in op.Saved)
         {
             _saves[saved]--;
@@ -107,20 +119,47 @@ internal sealed class TapeSimulator
     }
 
     /// <summary>After the last use in the forward pass.</summary>
-    private void DropIfOwned(int tensor)
+    private void Drop(int tensor)
     {
         int maker = _record.Tensors[tensor].Maker;
-        if (_schedule.Alone.Contains(maker))
+        if (_schedule.IsMasked(tensor))
+        {
+            _memory.Add(_record.Tensors[tensor].MaskBytes);
+            _memory.Disappear(tensor);
+            Recompute(_record.Ops[maker].MaskSeconds);
+        }
+        else if (_schedule.IsOffloaded(tensor))
+        {
+            _copyEnds[tensor] = _clock.Copy(_record.Tensors[tensor].Bytes);
+        }
+        else if (_schedule.Alone.Contains(maker))
         {
             if (tensor == _record.Ops[maker].Made[0])
             {
-                Array.ForEach(_record.Ops[maker].Made, Disappear);
+                Array.ForEach(_record.Ops[maker].Made, _memory.Disappear);
                 _heldAlone[maker] = Hold(_record.Ops[maker].Sources);
             }
         }
         else if (_schedule.OwnerOf(tensor) is not null)
         {
-            Disappear(tensor);
+            _memory.Disappear(tensor);
+        }
+    }
+
+    /// <summary>What a backward pass that may be repeated drops again once it has passed the first op of a region.</summary>
+    private void DropAgain(int position)
+    {
+        if (_schedule.Alone.Contains(position))
+        {
+            Array.ForEach(_record.Ops[position].Made, _memory.Disappear);
+        }
+
+        for (var region = _schedule.RegionOf(position); region is not null && region.First == position; region = Outer(region))
+        {
+            foreach (int made in OwnedBy(region))
+            {
+                _memory.Disappear(made);
+            }
         }
     }
 
@@ -140,15 +179,42 @@ internal sealed class TapeSimulator
         }
     }
 
+    /// <summary>Begins to copy a tensor back from the host.</summary>
+    private void Fetch(int tensor)
+    {
+        if (!_memory.Has(tensor))
+        {
+            _memory.Appear(tensor);
+            _copyEnds[tensor] = _clock.Copy(_record.Tensors[tensor].Bytes);
+        }
+    }
+
+    /// <summary>Waits for a tensor that is being copied.</summary>
+    private void Arrive(int tensor)
+    {
+        if (_copyEnds.Remove(tensor, out double end))
+        {
+            _clock.WaitUntil(end);
+        }
+    }
+
     private void BringBack(int tensor)
     {
-        if (_isThere[tensor])
+        int maker = _record.Tensors[tensor].Maker;
+        if (_schedule.IsOffloaded(tensor))
+        {
+            Fetch(tensor);
+            Arrive(tensor);
+        }
+        else if (_memory.Has(tensor))
         {
             return;
         }
-
-        int maker = _record.Tensors[tensor].Maker;
-        if (_schedule.Alone.Contains(maker))
+        else if (_schedule.IsMasked(tensor))
+        {
+            _memory.Appear(tensor);
+        }
+        else if (_schedule.Alone.Contains(maker))
         {
             Array.ForEach(_record.Ops[maker].Sources, BringBack);
             Run([maker], [tensor, .. _record.Ops[maker].Made.Where(made => _saves[made] > 0)]);
@@ -174,13 +240,13 @@ internal sealed class TapeSimulator
         foreach (int position in plan)
         {
             var op = _record.Ops[position];
-            Reach(_live + op.ForwardPeak);
-            RecomputeSeconds += op.ForwardSeconds;
+            _memory.Reach(op.ForwardPeak);
+            Recompute(op.ForwardSeconds);
             foreach (int made in op.Made)
             {
-                if (!_isThere[made])
+                if (!_memory.Has(made))
                 {
-                    Appear(made);
+                    _memory.Appear(made);
                     if (!wanted.Contains(made))
                     {
                         passing.Add(made);
@@ -200,9 +266,15 @@ internal sealed class TapeSimulator
         {
             if (uses.GetValueOrDefault(tensor) == 0 && passing.Remove(tensor))
             {
-                Disappear(tensor);
+                _memory.Disappear(tensor);
             }
         }
+    }
+
+    private void Recompute(double seconds)
+    {
+        _recomputeSeconds += seconds;
+        _clock.Work(seconds);
     }
 
     /// <summary>Positions of the ops that make tensors from what is there, in order.</summary>
@@ -222,7 +294,7 @@ internal sealed class TapeSimulator
                     {
                         external.Add(source);
                     }
-                    else if (!_isThere[source])
+                    else if (!_memory.Has(source))
                     {
                         missing.Add(source);
                     }
@@ -235,10 +307,14 @@ internal sealed class TapeSimulator
     }
 
     private IEnumerable<int> Wanted(ScheduledRegion region) =>
+        OwnedBy(region).Where(made => !_memory.Has(made) && (_saves[made] > 0 || _holds[made] > 0));
+
+    /// <summary>What a region itself drops, and neither one in it nor an op alone.</summary>
+    private IEnumerable<int> OwnedBy(ScheduledRegion region) =>
         from position in Enumerable.Range(region.First, region.Last - region.First + 1)
         where !_schedule.Alone.Contains(position)
         from made in _record.Ops[position].Made
-        where _schedule.OwnerOf(made) == region && !_isThere[made] && (_saves[made] > 0 || _holds[made] > 0)
+        where _schedule.OwnerOf(made) == region
         select made;
 
     private bool Owns(ScheduledRegion region, int tensor)
@@ -277,10 +353,10 @@ internal sealed class TapeSimulator
     private void FreeIfUnused(int tensor)
     {
         var known = _record.Tensors[tensor];
-        bool isDropped = _schedule.OwnerOf(tensor) is not null || _schedule.Alone.Contains(known.Maker);
-        if ((known.IsTransient || isDropped) && _saves[tensor] == 0 && _holds[tensor] == 0 && known.LastUse <= _forward && !IsHeldByOpenRegion(tensor))
+        if ((known.IsTransient || _schedule.IsDropped(tensor, known.Maker)) && _saves[tensor] == 0 && _holds[tensor] == 0 && known.LastUse <= _forward && !IsHeldByOpenRegion(tensor))
         {
-            Disappear(tensor);
+            _memory.Add(_schedule.IsMasked(tensor) && _memory.Has(tensor) ? -known.MaskBytes : 0);
+            _memory.Disappear(tensor);
         }
     }
 
@@ -297,30 +373,11 @@ internal sealed class TapeSimulator
 
         return false;
     }
-
-    private void Appear(int tensor)
-    {
-        _isThere[tensor] = true;
-        int storage = _record.Tensors[tensor].Storage;
-        _live += _users[storage]++ == 0 ? _record.Tensors[storage].Bytes : 0;
-        Reach(_live);
-    }
-
-    private void Disappear(int tensor)
-    {
-        if (_isThere[tensor])
-        {
-            _isThere[tensor] = false;
-            int storage = _record.Tensors[tensor].Storage;
-            _live -= --_users[storage] == 0 ? _record.Tensors[storage].Bytes : 0;
-        }
-    }
-
-    private void Reach(long bytes) => Peak = Math.Max(Peak, bytes);
 }
 
 /// <summary>What a step under a schedule is to take.</summary>
 /// <param name="PeakBytes">Most live bytes at any time, those before the step included.</param>
 /// <param name="ActivationBytes">Bytes that the forward pass leaves for the backward pass.</param>
 /// <param name="RecomputeSeconds">Seconds of ops that run once more.</param>
-internal readonly record struct SimulatedStep(long PeakBytes, long ActivationBytes, double RecomputeSeconds);
+/// <param name="WaitSeconds">Seconds in which the device waits for copies to the host and back.</param>
+internal readonly record struct SimulatedStep(long PeakBytes, long ActivationBytes, double RecomputeSeconds, double WaitSeconds);

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: MIT
+using Mezzo.Autograd;
 using Mezzo.Checkpointing;
 
 namespace Mezzo;
 
 public partial class Tensor
 {
+    private Stash? _stash;
+    private bool _isKept;
+
     /// <summary>The region that drops the elements and makes them once more; null where nobody does.</summary>
     internal CheckpointRegion? Region { get; set; }
 
     /// <summary>Number of regions that make other tensors once more from this one, which is none of theirs.</summary>
     internal int HoldCount { get; set; }
 
-    /// <summary>Whether the elements have been freed, to be made once more when they are asked for.</summary>
+    /// <summary>Whether the elements have been freed, and come back when they are asked for.</summary>
     internal bool IsDropped { get; private set; }
 
     /// <summary>Whether the elements are, in part at least, another tensor's.</summary>
@@ -34,23 +38,81 @@ public partial class Tensor
         }
     }
 
-    /// <summary>Makes dropped elements once more, if they have been dropped.</summary>
+    /// <summary>
+    /// Frees the elements, which a stash gives back; it is disposed of where they must stay. As with those that a region drops,
+    /// nothing keeps them once the backward pass has used them.
+    /// </summary>
+    internal void PutAside(Stash stash)
+    {
+        if (CanBePutAside)
+        {
+            Free();
+            (_stash, IsDropped, IsTransient) = (stash, true, true);
+        }
+        else
+        {
+            stash.Dispose();
+        }
+    }
+
+    /// <summary>Whether nobody else takes care of the elements: no region, nor the program.</summary>
+    internal bool CanBePutAside => _handle.Id != 0 && Region is null && _stash is null && !_isKept;
+
+    /// <summary>Brings dropped elements back, if they have been dropped.</summary>
     internal void BringBack()
+    {
+        if (!IsDropped)
+        {
+            return;
+        }
+
+        if (_stash is not null)
+        {
+            Refill(_stash.Restore());
+        }
+        else
+        {
+            Region!.Recompute(this);
+        }
+    }
+
+    /// <summary>Begins to bring back elements that have been put aside.</summary>
+    internal void Fetch()
     {
         if (IsDropped)
         {
-            Region!.Recompute(this);
+            _stash?.Fetch();
+        }
+    }
+
+    /// <summary>Says that the elements are wanted as they were, not as the backward pass needs them.</summary>
+    private void ExpectValues()
+    {
+        if (_stash is { HoldsValues: false } && !BackwardPass.IsRunning)
+        {
+            throw new InvalidOperationException(
+                $"The values of {Description}, the output of a ReLU, are gone: the checkpointing plan keeps one bit of each for the backward pass, " +
+                "since no op after those that it was measured with was to read them. Keep() the tensor, or read it before the next op.");
         }
     }
 
     /// <summary>Has the elements stay, whatever becomes of the region.</summary>
     private void LeaveRegion()
     {
-        if (Region is not null)
+        ExpectValues();
+        _isKept = true;
+        if (Region is not null || _stash is not null)
         {
             BringBack();
+            FreeStash();
             (Region, IsTransient) = (null, false);
         }
+    }
+
+    private void FreeStash()
+    {
+        _stash?.Dispose();
+        _stash = null;
     }
 
     /// <summary>Takes over elements that have been made once more; frees them where they were not dropped.</summary>

@@ -71,6 +71,7 @@ public partial class Tensor : IDisposable
     {
         get
         {
+            ExpectValues();
             BringBack();
             return IsDisposed
                 ? throw new ObjectDisposedException(
@@ -223,6 +224,7 @@ public partial class Tensor : IDisposable
     {
         Scope?.Forget(this);
         FreeAttached();
+        FreeStash();
         Free();
         IsDropped = false;
         GC.SuppressFinalize(this);

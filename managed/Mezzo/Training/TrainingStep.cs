@@ -142,7 +142,8 @@ internal sealed class TrainingStep(Optimizer optimizer, GradScaler scaler, Preci
         try
         {
             return CheckpointProfile.Measure(
-                () => Forward(function, function.Inputs, 0), loss => scaler.IsEnabled ? loss.Scale(1) : loss, optimizer.Device, accumulates: function.MicroBatches > 1);
+                () => Forward(function, function.Inputs, 0), loss => scaler.IsEnabled ? loss.Scale(1) : loss, optimizer.Device,
+                accumulates: function.MicroBatches > 1, isRetained: isTriedAgain && function.MicroBatches == 1);
         }
         finally
         {

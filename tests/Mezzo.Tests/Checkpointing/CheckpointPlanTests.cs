@@ -27,6 +27,24 @@ internal sealed class CheckpointPlanTests : TensorFixture
         }
     }
 
+    /// <summary>Of steps that may be tried again, which keep what the backward pass has asked for.</summary>
+    [Test]
+    public void MeasuredPeak_OfStepsThatMayBeTriedAgain_IsThePredictedOne([Values] PlannedNet net)
+    {
+        var device = TestDevice.Current;
+        using var study = new PlannedStudy(net, Precision.Float16, retries: 2);
+        study.Trainer.Step(study.Loss); // tried again until the scale fits
+        SettledBytes(device);
+        var profile = study.Trainer.Profile(study.Loss);
+        foreach (var plan in Plans(profile))
+        {
+            study.Trainer.CheckpointPlan = plan;
+            device.ResetPeakMemory();
+            Assert.That(study.Trainer.Step(study.Loss).Retries, Is.Zero);
+            Assert.That(device.Memory.PeakBytes, Is.EqualTo(plan.PredictedPeakBytes), $"{plan}");
+        }
+    }
+
     [Test]
     public void Steps_OfPlansAlongTheCurve_AreBitIdenticalToThoseWithout(
         [Values] PlannedNet net, [Values] Precision precision, [Values(CaptureMode.Off, CaptureMode.On)] CaptureMode mode)
@@ -144,7 +162,7 @@ internal sealed class CheckpointPlanTests : TensorFixture
         using var study = new PlannedStudy(net, Precision.Float32);
         SettledBytes(TestDevice.Current);
         var profile = CheckpointProfile.Measure(study.Net, study.Sample);
-        var plan = CheckpointPlan.ForBudget(study.Net, study.Sample, profile.Smallest().PredictedPeakBytes * 101 / 100);
+        var plan = CheckpointPlan.ForBudget(study.Net, study.Sample, profile.Smallest().PredictedPeakBytes * 105 / 100);
         RandomSource.SetDefaultSeed(1);
         study.Loss().Backward();
         string expected = study.Gradients();

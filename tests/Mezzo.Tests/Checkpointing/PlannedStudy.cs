@@ -17,6 +17,9 @@ internal enum PlannedNet
 
     /// <summary>Ops on views of one tensor.</summary>
     Views,
+
+    /// <summary>Residual blocks that end with a ReLU, whose output nobody but the ReLU itself keeps.</summary>
+    Rectified,
 }
 
 /// <summary>One of the networks, its data and a trainer.</summary>
@@ -29,7 +32,7 @@ internal sealed class PlannedStudy : IDisposable
     private readonly Tensor _x;
     private readonly Tensor _y;
 
-    public PlannedStudy(PlannedNet net, Precision precision, CaptureMode mode = CaptureMode.Off, int repeats = 1)
+    public PlannedStudy(PlannedNet net, Precision precision, CaptureMode mode = CaptureMode.Off, int repeats = 1, int retries = 0)
     {
         RandomSource.SetDefaultSeed(11);
         _model = new Model(net, repeats);
@@ -39,6 +42,7 @@ internal sealed class PlannedStudy : IDisposable
             Precision = precision,
             Capture = mode,
             LogEvery = 0,
+            RetriesOnOverflow = retries,
             Scaler = precision == Precision.Float16 ? new GradScaler(initScale: Math.Pow(2, 20), growthInterval: 3) : null,
         });
         _x = Support.Gradients.IrregularTensor(1, Rows, Width).To(DType.Float32);
@@ -92,7 +96,8 @@ internal sealed class PlannedStudy : IDisposable
             PlannedNet.Chain => Chain(8 * repeats),
             PlannedNet.Residual => Residual(3 * repeats),
             PlannedNet.TwoHeads => TwoHeads(),
-            _ => Views(),
+            PlannedNet.Views => Views(),
+            _ => Rectified(3 * repeats),
         };
 
         public override Tensor Forward(Tensor input) => _forward(input);
@@ -140,6 +145,25 @@ internal sealed class PlannedStudy : IDisposable
                 var narrow = second.Forward(halves).Reshape(Rows * 2, Width / 2).Tanh().Reshape(Rows, Width);
                 return third.Forward(narrow * 0.5).Gelu();
             };
+        }
+
+        private Func<Tensor, Tensor> Rectified(int blocks)
+        {
+            Func<Tensor, Tensor> forward = x => x;
+            for (int i = 0; i < blocks; i++)
+            {
+                var before = forward;
+                var fused = Part($"fused{i}", new Sequential(new Linear(Width, Width), new ReLU()));
+                var plain = Part($"plain{i}", new Linear(Width, Width));
+                forward = x =>
+                {
+                    var trunk = before(x);
+                    trunk += fused.Forward(trunk);
+                    return trunk + plain.Forward(trunk).Relu();
+                };
+            }
+
+            return forward;
         }
 
         private T Part<T>(string name, T module)

@@ -20,7 +20,7 @@ internal sealed class TapeSimulatorTests
 
     private static void AssertStep(int ops, ScheduledRegion[] regions, double seconds, int activations)
     {
-        var tensors = Enumerable.Range(0, ops).Select(i => new TapeTensor(64, i, i) { LastUse = Math.Min(i + 1, ops - 1), Saves = 1, IsTransient = true }).ToArray();
+        var tensors = Enumerable.Range(0, ops).Select(i => new TapeTensor(16, 64, i, i) { LastUse = Math.Min(i + 1, ops - 1), Saves = 1, IsTransient = true }).ToArray();
         var record = new TapeRecord(
             [
                 .. Enumerable.Range(0, ops).Select(i => new TapeOp("op", "layer", IsCheap: false, i == 0 ? [] : [i - 1], [i], [i])

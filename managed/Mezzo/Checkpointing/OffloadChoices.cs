@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+namespace Mezzo.Checkpointing;
+
+/// <summary>
+/// Ways to copy to the host what a schedule keeps: the tensors that lie idle the longest, those of the first ops, as far as the
+/// copying hides behind other work, or regardless of it.
+/// </summary>
+internal sealed class OffloadChoices
+{
+    private const long LeastBytes = 4096;
+    private static readonly double[] Shares = [0.25, 0.5, 0.75, 1];
+    private readonly TapeRecord _record;
+    private readonly TapeSchedule _schedule;
+    private readonly CopySpeed _speed;
+    private readonly double[] _forwardEnds; // time at which each op has run forward
+    private readonly double[] _backwardStarts; // and at which its backward pass begins, as if nothing were computed once more
+
+    public OffloadChoices(TapeRecord record, TapeSchedule schedule, CopySpeed speed)
+    {
+        (_record, _schedule, _speed) = (record, schedule, speed);
+        double time = 0;
+        _forwardEnds = [.. record.Ops.Select(op => time += op.ForwardSeconds)];
+        _backwardStarts = new double[record.Ops.Count];
+        for (int position = record.Ops.Count - 1; position >= 0; position--)
+        {
+            _backwardStarts[position] = time;
+            time += record.Ops[position].BackwardSeconds;
+        }
+    }
+
+    /// <summary>The choices, each of which is a list of offloads.</summary>
+    public IEnumerable<IReadOnlyList<Offload>> All()
+    {
+        var candidates = Candidates().ToArray();
+        var hidden = Hidden(candidates).ToArray();
+        return Shares
+            .SelectMany(share => new[] { Part(hidden, share), [.. Part(candidates, share).Select(Tight)] })
+            .Where(offloads => offloads.Length > 0);
+    }
+
+    private static T[] Part<T>(T[] all, double share) => all[..(int)Math.Ceiling(share * all.Length)];
+
+    /// <summary>Tensors that are kept whole, by the position of their last use, with the first that the backward pass asks for them at.</summary>
+    private IEnumerable<(int Tensor, int Needed)> Candidates() =>
+        from tensor in Enumerable.Range(0, _record.Tensors.Count)
+        let known = _record.Tensors[tensor]
+        where known.Bytes >= LeastBytes && !_schedule.IsDropped(tensor, known.Maker) && _record.IsAlone(tensor)
+        let needed = FirstNeeded(tensor)
+        where needed >= 0 && known.LastUse + 1 < Math.Min(needed, _record.PlannedOps)
+        orderby known.LastUse
+        select (tensor, needed);
+
+    /// <summary>Position of the op whose backward pass is the first to need a tensor; -1 for none.</summary>
+    private int FirstNeeded(int tensor)
+    {
+        int needed = -1;
+        foreach (int saver in _record.SaversOf(tensor))
+        {
+            needed = Math.Max(needed, saver);
+        }
+
+        foreach (int reader in _record.ReadersOf(tensor))
+        {
+            // What is made again is made when the backward pass comes to the region's last op.
+            needed = Math.Max(needed, _schedule.Alone.Contains(reader) ? LastReader(reader) : _schedule.RegionOf(reader)?.Last ?? -1);
+        }
+
+        return needed;
+
+        int LastReader(int alone) => _record.ReadersOf(_record.Ops[alone].Made[0]).DefaultIfEmpty(alone).Max();
+    }
+
+    /// <summary>Copies that nobody has to wait for: those to the host end in the forward pass, and those back begin in time.</summary>
+    private IEnumerable<Offload> Hidden(IReadOnlyList<(int Tensor, int Needed)> candidates)
+    {
+        var chosen = new List<(int Tensor, int Needed, int Freed)>();
+        double copied = 0;
+        foreach (var (tensor, needed) in candidates)
+        {
+            double end = Math.Max(copied, _forwardEnds[_record.Tensors[tensor].LastUse]) + SecondsFor(tensor);
+            int freed = Array.FindIndex(_forwardEnds, time => time >= end);
+            if (freed >= 0 && freed < Math.Min(needed, _record.PlannedOps) - 1)
+            {
+                chosen.Add((tensor, needed, freed));
+                copied = end;
+            }
+        }
+
+        // From the last that is needed to the first, each as late as can be.
+        double next = double.PositiveInfinity;
+        var fetched = new Dictionary<int, int>();
+        foreach (var (tensor, needed, freed) in chosen.OrderBy(offload => offload.Needed))
+        {
+            next = Math.Min(next, _backwardStarts[needed]) - SecondsFor(tensor);
+            int position = Array.FindIndex(_backwardStarts, time => time <= next);
+            fetched[tensor] = Math.Clamp(position < 0 ? int.MaxValue : position, freed + 1, _record.PlannedOps - 1);
+        }
+
+        return chosen.Select(offload => new Offload(offload.Tensor, offload.Freed, fetched[offload.Tensor]));
+    }
+
+    /// <summary>A copy that takes the fewest bytes: waited for at once, and begun when it is needed.</summary>
+    private Offload Tight((int Tensor, int Needed) candidate)
+    {
+        int freed = _record.Tensors[candidate.Tensor].LastUse + 1;
+        return new(candidate.Tensor, freed, Math.Clamp(candidate.Needed + 1, freed, _record.PlannedOps - 1));
+    }
+
+    private double SecondsFor(int tensor) => _speed.SecondsFor(_record.Tensors[tensor].Bytes);
+}
