@@ -305,8 +305,7 @@ internal sealed class GradientCheckTests : TensorFixture
     public void Update_KnowsOptimizersThatNobodyElseKeeps()
     {
         StepAndForget();
-        GC.Collect();
-        GC.WaitForPendingFinalizers();
+        Garbage.Collect();
         _scaler.Update();
         Assert.That(_scaler.GetScale(), Is.EqualTo(8));
 

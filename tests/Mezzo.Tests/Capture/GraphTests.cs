@@ -201,8 +201,7 @@ internal sealed class GraphTests : TensorFixture
         Make(x);
         for (int i = 0; i < 20 && TestDevice.Current.Memory.GraphBytes > before; i++)
         {
-            GC.Collect();
-            GC.WaitForPendingFinalizers();
+            Garbage.Collect();
         }
 
         Assert.That(TestDevice.Current.Memory.GraphBytes, Is.LessThanOrEqualTo(before));

@@ -63,7 +63,10 @@ internal sealed class CheckpointSequentialTests : TensorFixture
             : from last in Enumerable.Range(parts - 1, count - parts + 1) from before in Splits(last, parts - 1) select (int[])[.. before, last];
     }
 
-    /// <summary>Of 8 layers in 4 segments: what stands between segments, and what is inside the last one.</summary>
+    /// <summary>
+    /// Of 8 layers, each of which saves its output, in 4 segments: the 3 outputs between segments, and those of the 2 layers of the
+    /// last one.
+    /// </summary>
     [Test]
     public void AfterTheForwardPass_WhatIsBetweenSegments_AndTheLastOne_AreLeft()
     {
@@ -71,15 +74,15 @@ internal sealed class CheckpointSequentialTests : TensorFixture
         var device = TestDevice.Current;
         Module<Tensor, Tensor>[] modules = [.. Enumerable.Range(0, 8).SelectMany(_ => new Module<Tensor, Tensor>[] { new Linear(Rows, Rows), new Tanh() })];
         var input = Gradients.IrregularTensor(1, Rows, Rows).To(DType.Float32);
+
+        // The first call measures what the modules save, so that the second one can cut evenly.
         Checkpoint.Sequential(modules, 4, input).Sum().Backward();
         foreach (var parameter in modules.SelectMany(module => module.Parameters()))
         {
             parameter.ClearGrad();
         }
 
-        GC.Collect();
-        GC.WaitForPendingFinalizers();
-        long before = device.Memory.CurrentBytes;
+        long before = device.SettledBytes();
         var output = Checkpoint.Sequential(modules, 4, input);
         Assert.That(device.Memory.CurrentBytes - before, Is.EqualTo((3 + 2) * Bytes));
         GC.KeepAlive(output);
@@ -119,7 +122,7 @@ internal sealed class CheckpointSequentialTests : TensorFixture
         Assert.That(() => Checkpoint.Sequential(modules, 1, Tensor.Zeros([1, 3]), (SegmentSplit)7), Throws.TypeOf<ArgumentOutOfRangeException>());
     }
 
-    /// <summary>Numbers of modules whose tensors were dropped together, told by the regions they ran in; the second call has measured.</summary>
+    /// <summary>Numbers of modules that ran in one region, segment by segment, in the second call: the first one measures what they save.</summary>
     private static string SegmentsOf(Recorded[] chain, int segments, SegmentSplit split)
     {
         var input = Gradients.IrregularTensor(1, Rows, Rows);

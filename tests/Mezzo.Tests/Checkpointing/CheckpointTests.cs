@@ -13,7 +13,7 @@ internal sealed class CheckpointTests : TensorFixture
     {
         var device = TestDevice.Current;
         var leaf = Leaf(64, 64);
-        long before = SettledBytes(device);
+        long before = device.SettledBytes();
         var output = Checkpoint.Run(Squashed, leaf);
         Assert.That(device.Memory.CurrentBytes - before, Is.EqualTo(64 * 64 * sizeof(double)));
         output.Backward(output);
@@ -27,12 +27,12 @@ internal sealed class CheckpointTests : TensorFixture
         var device = TestDevice.Current;
         var leaf = Leaf(64, 64);
 
-        // Each region saves five tensors, of which one is its output.
+        // Tensors that are live at most, besides the leaf.
         long Peak(Func<Func<Tensor, Tensor>, Tensor, Tensor> run)
         {
             using var scope = TensorScope.Begin();
+            long before = device.SettledBytes();
             device.ResetPeakMemory();
-            long before = SettledBytes(device);
             var flowing = leaf;
             for (int i = 0; i < 4; i++)
             {
@@ -46,10 +46,15 @@ internal sealed class CheckpointTests : TensorFixture
 
         long plain = Peak((function, input) => function(input));
         long checkpointed = Peak(Checkpoint.Run);
-        Assert.That((plain, checkpointed), Is.EqualTo((20 + 2, 4 + 4 + 2)));
+
+        // Each region saves five tensors, of which one is its output. Two are the gradients of an op's output and input.
+        Assert.That((plain, checkpointed), Is.EqualTo((4 * 5 + 2, 4 + 4 + 2)));
     }
 
-    /// <summary>Ops run once more up to the last one that is needed: the last op's output is kept, so it runs once.</summary>
+    /// <summary>
+    /// How often each op runs, in order. Ops run once more up to the last one that is needed: the last op's output is kept, so
+    /// it runs once.
+    /// </summary>
     [TestCase("(aaa)", "221")]
     [TestCase("(aaa)(aa)", "22121")]
     [TestCase("((aaa)a)", "3321", Description = "the inner region's output is the outer's, made once more with it")]
@@ -58,38 +63,14 @@ internal sealed class CheckpointTests : TensorFixture
     [TestCase("((aa)(aa)a)", "32321")]
     public void EachOp_RunsOnceMoreForEachRegionAroundIt_ButForWhatIsKept(string form, string expected)
     {
-        var counts = new List<int[]>();
-        var output = Run(Leaf(3), form);
-        output.Backward(output);
-        Assert.That(string.Concat(counts.Select(count => count[0])), Is.EqualTo(expected));
-
-        Tensor Run(Tensor x, string text)
+        var ops = new List<CountedTanh>();
+        var output = NestedRegions.Run(form, Leaf(3), (_, x) =>
         {
-            for (int i = 0; i < text.Length; i++)
-            {
-                if (text[i] == 'a')
-                {
-                    int[] count = [0];
-                    counts.Add(count);
-                    x = Operation.Apply(new CountedTanh(count), x);
-                    continue;
-                }
-
-                int depth = 0;
-                int end = i;
-                do
-                {
-                    depth += text[end] == '(' ? 1 : text[end] == ')' ? -1 : 0;
-                    end++;
-                }
-                while (depth > 0);
-                string inner = text[(i + 1)..(end - 1)];
-                x = Checkpoint.Run(taken => Run(taken, inner), x);
-                i = end - 1;
-            }
-
-            return x;
-        }
+            ops.Add(new CountedTanh());
+            return Operation.Apply(ops[^1], x);
+        });
+        output.Backward(output);
+        Assert.That(string.Concat(ops.Select(op => op.Runs)), Is.EqualTo(expected));
     }
 
     /// <summary>Ops that save other things than their output, in the order in which they run once more.</summary>
@@ -196,7 +177,7 @@ internal sealed class CheckpointTests : TensorFixture
     {
         var device = TestDevice.Current;
         var leaf = Leaf(64, 64);
-        long before = SettledBytes(device);
+        long before = device.SettledBytes();
         var output = Checkpoint.Run(x => Checkpoint.Run(Squashed, x).Tanh().Tanh(), leaf);
         string? first = null;
         for (int pass = 0; pass < 3; pass++)
@@ -353,6 +334,8 @@ internal sealed class CheckpointTests : TensorFixture
             Throws.TypeOf<NotSupportedException>());
         made!.Sum().Backward();
         Assert.That(leaf.Grad, Is.Not.Null);
+
+        // Regions that follow are dropped as ever.
         AfterTheForwardPass_OnlyTheOutputIsLeft();
     }
 
@@ -387,7 +370,7 @@ internal sealed class CheckpointTests : TensorFixture
         using (TensorScope.Begin())
         {
             var output = Checkpoint.Run(Squashed, leaf);
-            before = SettledBytes(device);
+            before = device.SettledBytes();
             device.TrimMemory();
             device.SetMemoryLimit(before + (3 * 64 * 64 * sizeof(double)));
             try
@@ -404,15 +387,8 @@ internal sealed class CheckpointTests : TensorFixture
         Assert.That(device.Memory.CurrentBytes, Is.EqualTo(before - (64 * 64 * sizeof(double))));
     }
 
+    /// <summary>Saves five tensors, the last of which is its output.</summary>
     private static Tensor Squashed(Tensor x) => x.Tanh().Tanh().Tanh().Tanh().Tanh();
-
-    /// <summary>Live bytes, when what has been left to the garbage collector is gone.</summary>
-    private static long SettledBytes(Device device)
-    {
-        GC.Collect();
-        GC.WaitForPendingFinalizers();
-        return device.Memory.CurrentBytes;
-    }
 
     private static Tensor Leaf(params long[] shape)
     {
@@ -422,15 +398,17 @@ internal sealed class CheckpointTests : TensorFixture
     }
 
     /// <summary>tanh that counts how often its forward pass runs.</summary>
-    private sealed class CountedTanh(int[] count) : ActivationOperation
+    private sealed class CountedTanh : ActivationOperation
     {
+        public int Runs { get; private set; }
+
         public override string Name => "tanh";
 
         protected override bool SavesOutput => true;
 
         protected override void RunForward(MezzoTensor output, MezzoTensor input)
         {
-            count[0]++;
+            Runs++;
             Calls.TanhForward(output, input);
         }
 

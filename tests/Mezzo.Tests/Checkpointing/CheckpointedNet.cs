@@ -2,11 +2,12 @@
 namespace Mezzo.Tests.Checkpointing;
 
 /// <summary>
-/// A small network of every kind of op that checkpointing treats in its own way, run in regions that a text names: letters
-/// are its blocks, in order, and parentheses are checkpointed regions. "ab(c(de))f" has two, one inside the other.
+/// A small network of every kind of op that checkpointing treats in its own way. Its blocks are the letters a to f of a text,
+/// which names the regions that they run in (<see cref="NestedRegions"/>).
 /// </summary>
 internal sealed class CheckpointedNet : Module<Tensor, Tensor>
 {
+    /// <summary>All blocks, and no region.</summary>
     public const string Plain = "abcdef";
     private const int Width = 8;
     private readonly string _form;
@@ -30,39 +31,7 @@ internal sealed class CheckpointedNet : Module<Tensor, Tensor>
         };
     }
 
-    public override Tensor Forward(Tensor input) => Run(input, _form);
-
-    private Tensor Run(Tensor x, string form)
-    {
-        for (int i = 0; i < form.Length; i++)
-        {
-            if (form[i] != '(')
-            {
-                x = _blocks[form[i]](x);
-                continue;
-            }
-
-            int end = End(form, i);
-            string inner = form[(i + 1)..end];
-            x = Checkpoint.Run(taken => Run(taken, inner), x);
-            i = end;
-        }
-
-        return x;
-    }
-
-    private static int End(string form, int start)
-    {
-        int depth = 0;
-        for (int i = start; ; i++)
-        {
-            depth += form[i] == '(' ? 1 : form[i] == ')' ? -1 : 0;
-            if (depth == 0)
-            {
-                return i;
-            }
-        }
-    }
+    public override Tensor Forward(Tensor input) => NestedRegions.Run(_form, input, (letter, x) => _blocks[letter](x));
 
     private T Part<T>(string name, T module)
         where T : Module => Register(name, module);

@@ -18,6 +18,10 @@ internal sealed class TapeSimulatorTests
     [Test]
     public void TwoRegions_AreComputedOneByOne() => AssertStep(6, [new(0, 1, []), new(2, 4, [])], seconds: 1 + 2, activations: 3);
 
+    /// <param name="ops">Length of the chain.</param>
+    /// <param name="regions">Ops from first to last, and regions inside.</param>
+    /// <param name="seconds">Expected time of what is computed once more.</param>
+    /// <param name="activations">Expected tensors that are left after the forward pass.</param>
     private static void AssertStep(int ops, ScheduledRegion[] regions, double seconds, int activations)
     {
         var tensors = Enumerable.Range(0, ops).Select(i => new TapeTensor(16, 64, i, i) { LastUse = Math.Min(i + 1, ops - 1), Saves = 1, IsTransient = true }).ToArray();

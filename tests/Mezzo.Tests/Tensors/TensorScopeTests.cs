@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+using Mezzo.Tests.Support;
+
 namespace Mezzo.Tests.Tensors;
 
 internal sealed class TensorScopeTests
@@ -84,8 +86,7 @@ internal sealed class TensorScopeTests
         Make();
         for (int i = 0; i < 20 && Device.Default.Memory.CurrentBytes > before; i++)
         {
-            GC.Collect();
-            GC.WaitForPendingFinalizers();
+            Garbage.Collect();
         }
 
         Assert.That(Device.Default.Memory.CurrentBytes, Is.LessThanOrEqualTo(before));

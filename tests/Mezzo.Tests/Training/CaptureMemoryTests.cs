@@ -10,10 +10,10 @@ internal sealed class CaptureMemoryTests : CaptureFixture
     [Test]
     public void LiveBytes_AreConstant_AndAllGivenBackAtTheEnd([Values] Precision precision)
     {
-        Collect();
+        Garbage.Collect();
         var start = TestDevice.Current.Memory;
         TrainAndDispose();
-        Collect();
+        Garbage.Collect();
         var end = TestDevice.Current.Memory;
         Assert.That((end.CurrentBytes, end.GraphBytes, end.LiveTensors), Is.EqualTo((start.CurrentBytes, start.GraphBytes, start.LiveTensors)));
 
@@ -40,7 +40,7 @@ internal sealed class CaptureMemoryTests : CaptureFixture
     [Test]
     public void PeakBytes_OfCapturedSteps_AreNearThoseOfOthers()
     {
-        Collect();
+        Garbage.Collect();
         long[] peaks = OfBoth(mode =>
         {
             using var scope = TensorScope.Begin();
@@ -127,11 +127,5 @@ internal sealed class CaptureMemoryTests : CaptureFixture
         Assert.That(trainer.CaptureStatus.State, Is.EqualTo(CaptureState.Refused));
         study.Optimizer.ZeroGrad();
         Assert.That(TestDevice.Current.Memory.GraphBytes, Is.EqualTo(before));
-    }
-
-    private static void Collect()
-    {
-        GC.Collect();
-        GC.WaitForPendingFinalizers();
     }
 }

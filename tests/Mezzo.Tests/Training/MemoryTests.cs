@@ -15,10 +15,8 @@ internal sealed class MemoryTests : TensorFixture
     [TestCase(Precision.BFloat16)]
     public void PeakBytes_OfTheStudysStep_EqualTheCountByHand(Precision precision)
     {
-        GC.Collect();
-        GC.WaitForPendingFinalizers();
         var device = Device.Cpu;
-        long before = device.Memory.CurrentBytes;
+        long before = device.SettledBytes();
         using var study = new SinCosStudy(Samples, Hidden, seed: 0);
         using var adam = new Adam(study.Parameters());
         using var trainer = new Trainer(adam, new TrainerOptions { Precision = precision });

@@ -44,9 +44,7 @@ internal sealed class TrainerTests : TensorFixture
     [Test]
     public void Run_KeepsLiveBytesConstant([Values] Precision precision)
     {
-        // What earlier tests left to the garbage collector must not be freed between the two readings.
-        GC.Collect();
-        GC.WaitForPendingFinalizers();
+        Garbage.Collect();
         var study = new LineStudy();
         var trainer = study.Trainer(new TrainerOptions { Precision = precision });
         trainer.Run(study.Loss, 10);
