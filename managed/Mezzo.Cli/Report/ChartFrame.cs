@@ -40,7 +40,7 @@ internal sealed class ChartFrame(string id, string title, string description, do
             yield return Svg.Text(tick.Label, "tick middle", tick.Position, Height + 19);
         }
 
-        yield return Svg.Text(y.Label, "label", 0, -12, -44);
+        yield return Svg.Text(y.Label, "label", 0, -12, -48);
         yield return Svg.Text(x.Label, "label middle", 0.5, Height + 38);
     }
 

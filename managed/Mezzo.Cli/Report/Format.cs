@@ -28,11 +28,16 @@ internal static class Format
     public static string Seconds(double value) => value.ToString(Math.Abs(value) < 10 ? "0.00 's'" : "#,0.0 's'", CultureInfo.InvariantCulture);
 
     /// <summary>The time of a step, which may be short.</summary>
-    public static string Duration(double seconds) => seconds < 1 ? (seconds * 1000).ToString("0.0 'ms'", CultureInfo.InvariantCulture) : Seconds(seconds);
+    public static string Duration(double seconds) => seconds switch
+    {
+        < 1e-3 => (seconds * 1e6).ToString("0.0 'µs'", CultureInfo.InvariantCulture),
+        < 1 => (seconds * 1e3).ToString("0.0 'ms'", CultureInfo.InvariantCulture),
+        _ => Seconds(seconds),
+    };
 
     public static string Rate(double value) => value.ToString(value < 10 ? "0.0" : "N0", CultureInfo.InvariantCulture);
 
-    public static string Percent(double fraction) => fraction.ToString("0.0 %", CultureInfo.InvariantCulture);
+    public static string Percent(double fraction) => fraction.ToString("0.0%", CultureInfo.InvariantCulture);
 
     public static string Ratio(double value) => value.ToString("0.00", CultureInfo.InvariantCulture) + "x";
 

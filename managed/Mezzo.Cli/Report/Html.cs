@@ -28,19 +28,18 @@ internal static class Html
         foreach (var (kind, color, label) in entries)
         {
             bool isDot = kind is SeriesKind.Dots or SeriesKind.Marks;
-            string style = new Series(kind, color, []).Style;
-            legend.Add(Element(
-                "span",
-                Svg.Element(
-                    "svg",
-                    Svg.Attribute("class", "swatch"),
-                    Svg.Attribute("width", isDot ? 12 : 28),
-                    Svg.Attribute("height", 10),
-                    Svg.Attribute("aria-hidden", "true"),
-                    Svg.Path(style, isDot ? "M6 5h0" : "M1 5H27")),
-                label));
+            legend.Add(LegendEntry(label, isDot ? 12 : 28, Svg.Path(new Series(kind, color, []).Style, isDot ? "M6 5h0" : "M1 5H27")));
         }
 
+        return legend;
+    }
+
+    /// <summary>The same, with a shaded box at the end.</summary>
+    public static XElement Legend(Region region, params ReadOnlySpan<(SeriesKind Kind, int Color, string Label)> entries)
+    {
+        var legend = Legend(entries);
+        var box = Svg.Element("rect", Svg.Attribute("class", "region"), Svg.Attribute("width", 14), Svg.Attribute("height", 10));
+        legend.Add(LegendEntry(region.Label, 14, box));
         return legend;
     }
 
@@ -64,6 +63,17 @@ internal static class Html
             Element("body", Element("main", body)));
         return "<!DOCTYPE html>\n" + html.ToString(SaveOptions.DisableFormatting) + "\n";
     }
+
+    private static XElement LegendEntry(string label, double width, XElement swatch) => Element(
+        "span",
+        Svg.Element(
+            "svg",
+            Svg.Attribute("class", "swatch"),
+            Svg.Attribute("width", width),
+            Svg.Attribute("height", 10),
+            Svg.Attribute("aria-hidden", "true"),
+            swatch),
+        label);
 
     private static string StyleSheet()
     {

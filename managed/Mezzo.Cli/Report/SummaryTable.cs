@@ -19,27 +19,31 @@ internal sealed record SummaryRow(string Label, IReadOnlyList<string> Cells);
 internal sealed record SummaryTable(
     IReadOnlyList<Fact> Settings, IReadOnlyList<string> Runs, IReadOnlyList<SummaryRow> Rows, IReadOnlyList<Fact> Comparison)
 {
+    /// <summary>Between columns: as little as tells them apart, so that seven of them fit a terminal of 80.</summary>
+    private const string Gap = "  ";
+
     /// <summary>The table as plain text, numbers aligned to the right.</summary>
     public IEnumerable<string> Lines()
     {
         int labelWidth = Settings.Concat(Comparison).Select(fact => fact.Label).Concat(Rows.Select(row => row.Label)).Max(label => label.Length);
         int[] widths = [.. Runs.Select((run, i) => Rows.Select(row => row.Cells[i].Length).Append(run.Length).Max())];
         string Line(string label, IEnumerable<string> cells) =>
-            $"{label.PadRight(labelWidth)}   {string.Join("   ", cells.Select((cell, i) => cell.PadLeft(widths[i])))}";
+            $"{label.PadRight(labelWidth)}{string.Concat(cells.Select((cell, i) => Gap + cell.PadLeft(widths[i])))}";
+        string Sentence(Fact fact) => $"{fact.Label.PadRight(labelWidth)}{Gap}{fact.Value}";
 
         return
         [
-            .. Settings.Select(fact => $"{fact.Label.PadRight(labelWidth)}   {fact.Value}"),
+            .. Settings.Select(Sentence),
             "",
             Line("", Runs),
             .. Rows.Select(row => Line(row.Label, row.Cells)),
             .. Comparison.Count == 0 ? [] : new[] { "" },
-            .. Comparison.Select(fact => $"{fact.Label.PadRight(labelWidth)}   {fact.Value}"),
+            .. Comparison.Select(Sentence),
         ];
     }
 
-    /// <summary>The measures as an HTML table.</summary>
-    public XElement ToHtml() => Html.Element(
+    /// <summary>The measures as an HTML table, which scrolls by itself where the page is narrower.</summary>
+    public XElement ToHtml() => Html.Classed("div", "scroll", Html.Element(
         "table",
         Html.Element(
             "thead",
@@ -49,5 +53,5 @@ internal sealed record SummaryTable(
             Rows.Select(row => Html.Element(
                 "tr",
                 Html.Element("th", new XAttribute("scope", "row"), row.Label),
-                row.Cells.Select(cell => Html.Element("td", cell))))));
+                row.Cells.Select(cell => Html.Element("td", cell)))))));
 }

@@ -18,6 +18,9 @@ internal static class Svg
     /// <summary>Width of the coordinate system of lines.</summary>
     public const int Width = 1000;
 
+    /// <summary>Room around what is clipped, for the outer half of a line on its edge.</summary>
+    private const double ClipRoom = 2;
+
     private static readonly XNamespace Namespace = "http://www.w3.org/2000/svg";
 
     public static XElement Element(string name, params object?[] content) => new(Namespace + name, content);
@@ -44,14 +47,19 @@ internal static class Svg
         text);
 
     /// <summary>The part of a chart in which places are units: 1,000 across, <paramref name="height"/> down.</summary>
-    public static XElement Canvas(double height, IEnumerable<XElement> content, bool clip = false) => Element(
-        "svg",
-        Attribute("viewBox", $"0 0 {Width} {Coordinate(height)}"),
-        Attribute("preserveAspectRatio", "none"),
-        Attribute("width", "100%"),
-        Attribute("height", height),
-        Attribute("overflow", clip ? "hidden" : "visible"),
-        content);
+    public static XElement Canvas(double height, IEnumerable<XElement> content, bool clip = false)
+    {
+        var (top, whole) = clip ? (-ClipRoom, height + (2 * ClipRoom)) : (0, height);
+        return Element(
+            "svg",
+            Attribute("viewBox", $"0 {Coordinate(top)} {Width} {Coordinate(whole)}"),
+            Attribute("preserveAspectRatio", "none"),
+            Attribute("y", top),
+            Attribute("width", "100%"),
+            Attribute("height", whole),
+            Attribute("overflow", clip ? "hidden" : "visible"),
+            content);
+    }
 
     public static XElement Path(string style, string data) => Element("path", Attribute("class", style), Attribute("d", data));
 

@@ -8,6 +8,9 @@ internal static class XyChart
 {
     private const double LabelHeight = 15;
 
+    /// <summary>How far above a mark its label stands.</summary>
+    private const double MarkLabelRise = 12;
+
     /// <summary>Draws the series, the first one at the back.</summary>
     /// <param name="frame">Size and description.</param>
     /// <param name="x">Horizontal axis.</param>
@@ -64,15 +67,12 @@ internal static class XyChart
         double top = frame.Height * (1 - y.Position(region.Y.To));
         double bottom = frame.Height * (1 - y.Position(region.Y.From));
         return Svg.Element(
-            "g",
-            Svg.Element(
-                "rect",
-                Svg.Attribute("class", "region"),
-                Svg.Attribute("x", Svg.Percent(left)),
-                Svg.Attribute("width", Svg.Percent(right - left)),
-                Svg.Attribute("y", top),
-                Svg.Attribute("height", bottom - top)),
-            Svg.Text(region.Label, "tick middle", (left + right) / 2, bottom + LabelHeight));
+            "rect",
+            Svg.Attribute("class", "region"),
+            Svg.Attribute("x", Svg.Percent(left)),
+            Svg.Attribute("width", Svg.Percent(right - left)),
+            Svg.Attribute("y", top),
+            Svg.Attribute("height", bottom - top));
     }
 
     private static XElement Shade(ChartFrame frame, Axis y, (double From, double To) range)
@@ -87,15 +87,19 @@ internal static class XyChart
             Svg.Attribute("height", bottom - top));
     }
 
-    /// <summary>Writes each label beside the last point of its line, moved down where it would cover another.</summary>
+    /// <summary>
+    /// Writes each label beside the last point of its line, or above its mark, where no line that falls to the right passes, moved
+    /// down where it would cover another.
+    /// </summary>
     private static IEnumerable<XElement> EndLabels(ChartFrame frame, IEnumerable<(Series Series, Point[] Points)> placed)
     {
         var labelled =
             from one in placed
             where one.Series.Label is not null && one.Points.Any(point => point.IsFinite)
             let end = one.Points.Last(point => point.IsFinite)
-            orderby end.Y
-            select (one.Series, end.X, end.Y);
+            let y = end.Y - (one.Series.Kind == SeriesKind.Marks ? MarkLabelRise : 0)
+            orderby y
+            select (one.Series, end.X, Y: y);
         var labels = labelled.ToArray();
 
         // The lowest label must stay inside, and so leave room above it for the others.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using Mezzo.Cli.CommandLine;
 using Mezzo.Cli.Jobs.Checkpointing;
+using Mezzo.Cli.Report;
 
 namespace Mezzo.Cli.Jobs.SinCos.Plan;
 
@@ -33,7 +34,7 @@ internal sealed class SinCosPlanJob(SinCosOptions options, (long Bytes, string T
         }
 
         return step.WillFit(bytes)
-            ? (PlannedStep.Of(step.ForBudget(bytes)), $"the fastest within the budget of {text}")
+            ? (PlannedStep.Of(step.ForBudget(bytes)), $"the fastest within the budget of {text}, {Format.Bytes(bytes)}")
             : throw new CommandException(
                 $"--budget: got {text}, expected at least {ByteSize.RoundedUp(step.Smallest().PredictedPeakBytes)}, the least that a step in {options.Runs()[0].ShortName()} can do with");
     }

@@ -55,10 +55,10 @@ internal static class SinCosPlanReport
         return Figure(
             "Memory against time of the forward and the backward pass, both as parts of a step that keeps all activations. Each step of the line is a plan; " +
                 $"the chosen one is {result.Reason}. The box is what the sin/cos study has published: 50 to 60% less memory for 15 to 25% more time." +
-                (drawn.Length < result.Curve.Count ? $" {Format.Count(result.Curve.Count - drawn.Length, "plan")} of fewer bytes and more time than that are left out." : ""),
-            Legend((SeriesKind.Step, 1, "plans"), (SeriesKind.Marks, 2, "chosen")),
-            Panel("peak memory", Chart("peak", "Peak memory", "peak, % of that without", result.PeakShare)),
-            Panel("activations", Chart("activations", "Activations kept", "activations, % of all", result.ActivationShare)));
+                (drawn.Length < result.Curve.Count ? $" Not drawn: {Format.Count(result.Curve.Count - drawn.Length, "plan")} of fewer bytes for over {Format.Percent(most)} more time." : ""),
+            Legend(Published, (SeriesKind.Step, 1, "plans"), (SeriesKind.Marks, 2, "chosen")),
+            Panel("peak memory", Chart("peak", "Peak memory", "% of the peak without checkpointing", result.PeakShare)),
+            Panel("activations", Chart("activations", "Activations kept", "% of all activations", result.ActivationShare)));
 
         XElement Chart(string id, string title, string label, Func<PlannedStep, double> share)
         {

@@ -30,7 +30,7 @@ internal static class SinCosPlanTable
                 new Fact("data size", Format.Count(options.Samples)),
                 .. result.Fits ? Array.Empty<Fact>() : [new Fact("without a plan", "does not fit the memory")],
             ],
-            ["peak", "activations", "of all", "time", "more", "regions"],
+            ["peak", "activations", "kept", "time", "extra time", "regions"],
             [
                 Row("no checkpointing", result.Uncheckpointed),
                 .. Shown(result).Select(step => Row(step == result.Chosen ? "chosen" : "", step)),
@@ -42,13 +42,18 @@ internal static class SinCosPlanTable
     public static string Headline(SinCosPlanResult result) =>
         $"{Format.Percent(1 - result.PeakShare(result.Chosen))} less memory for {Format.Percent(result.Chosen.ExtraTime)} more time";
 
-    /// <summary>The plans from the most bytes to the fewest, every so many of them left out but for the chosen one.</summary>
+    /// <summary>
+    /// The plans from the most bytes to the fewest, every so many of them left out but for the chosen one. One that takes what the
+    /// step without a plan takes, which has a row of its own, is shown only if it is chosen.
+    /// </summary>
     private static IEnumerable<PlannedStep> Shown(SinCosPlanResult result)
     {
-        var (curve, places) = (result.Curve, MostRows - 1);
-        var shown = curve.Count <= MostRows
+        const int Places = MostRows - 1;
+        var all = result.Uncheckpointed;
+        PlannedStep[] curve = [.. result.Curve.Where(step => step == result.Chosen || (step.PeakBytes, step.Seconds) != (all.PeakBytes, all.Seconds))];
+        var shown = curve.Length <= MostRows
             ? curve
-            : Enumerable.Range(0, places).Select(i => curve[(int)((long)i * (curve.Count - 1) / (places - 1))]).Append(result.Chosen).Distinct();
+            : Enumerable.Range(0, Places).Select(i => curve[(int)((long)i * (curve.Length - 1) / (Places - 1))]).Append(result.Chosen).Distinct();
         return shown.OrderByDescending(step => step.PeakBytes);
     }
 }
