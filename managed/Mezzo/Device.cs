@@ -73,6 +73,13 @@ public readonly record struct Device(DeviceType Type, int Index)
         }
     }
 
+    /// <summary>
+    /// Bytes that further tensors could take, as far as is known: what the system would give, what is cached, and no more than the limit
+    /// leaves. Other programs take from the same memory.
+    /// </summary>
+    /// <exception cref="MezzoException">The device does not exist.</exception>
+    public long AvailableMemory => Calls.MemoryAvailable(Id);
+
     internal MezzoDevice Id => new() { Type = (MezzoDeviceType)Type, Index = Index };
 
     /// <summary>The NVIDIA GPU with the given ordinal.</summary>

@@ -16,8 +16,7 @@ internal static class CheckpointOption
         "--checkpoint",
         "Activations to compute once more in the backward pass instead of keeping them: segments=N, those of all but the last of N " +
             "segments of about the same bytes; budget=SIZE, as few as it takes for a step of at most so many bytes, such as 64MB (10^6 " +
-            "bytes) or 64MiB (2^20 bytes); auto, none if a step fits the memory, else as few as it takes to fit: on the CPU, what is " +
-            "physically free when the program begins",
+            "bytes) or 64MiB (2^20 bytes); auto, none if a step fits the memory that is free, else as few as it takes to fit",
         "none|segments=N|budget=SIZE|auto",
         "none, segments=N with N from 1, budget=SIZE such as budget=64MB or budget=64MiB, or auto",
         TryParse,

@@ -15,7 +15,6 @@ internal sealed class DeviceOptions
         "--threads", "Threads of the CPU path [default: MEZZO_NUM_THREADS, else one per processor]", 1, MaxThreads);
 
     private readonly Option<bool> _allowTf32 = new("--allow-tf32") { Description = "Let a GPU round the operands of f32 products to TF32" };
-    private long _freeBytes;
 
     public void AddTo(Command command)
     {
@@ -48,19 +47,15 @@ internal sealed class DeviceOptions
     public string? WhyCpu(ParseResult result, Device device) =>
         result.GetValue(_device) is null && device.Type == DeviceType.Cpu ? $"device: cpu, as {WhyNoGpu()}" : null;
 
-    /// <summary>Bytes of a device that were free when it was chosen; null on a GPU, whose library does not tell.</summary>
-    public long? FreeBytes(Device device) => device.Type == DeviceType.Cpu ? _freeBytes : null;
-
     /// <summary>
     /// Linux hands out more memory than there is, and kills the process that uses it. A limit turns that
     /// into an error that can be told.
     /// </summary>
-    private void LimitToFreeMemory()
+    private static void LimitToFreeMemory()
     {
         GC.Collect();
-        var memory = GC.GetGCMemoryInfo();
-        _freeBytes = Math.Max(1, memory.TotalAvailableMemoryBytes - memory.MemoryLoadBytes);
-        Device.Cpu.SetMemoryLimit(_freeBytes);
+        Device.Cpu.SetMemoryLimit(0);
+        Device.Cpu.SetMemoryLimit(Math.Max(1, Device.Cpu.Memory.CurrentBytes + Device.Cpu.Memory.GraphBytes + Device.Cpu.AvailableMemory));
     }
 
     private static string? WhyNoGpu()

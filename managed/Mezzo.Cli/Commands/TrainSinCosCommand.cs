@@ -171,7 +171,6 @@ internal sealed class TrainSinCosCommand
             Device = _device.Apply(parsed),
             Saving = _saving.Read(parsed),
         };
-        options = options with { FreeBytes = _device.FreeBytes(options.Device) };
         if (parsed.GetValue(_warmup) is not null && options.Schedule == ScheduleChoice.All[0])
         {
             throw new CommandException("--warmup: got no --schedule, expected one whose learning rate it is to warm up");

@@ -55,7 +55,7 @@ public sealed class CheckpointPlan
     public long OffloadedBytes => _schedule.OffloadedBytes;
 
     /// <summary>Number of regions that are computed once more, those inside others included; ops that are dropped alone are not counted.</summary>
-    public int Regions => _schedule.Regions.Sum(region => region.WithInner().Count());
+    public int Regions => _schedule.DroppingRegions;
 
     /// <summary>
     /// How the ops of the latest forward pass under the plan differed from those that were measured, in name or number; null if they

@@ -27,7 +27,7 @@ internal sealed class TapeSchedule
     /// <param name="record">The step.</param>
     /// <param name="regions">Disjoint regions, in order.</param>
     /// <param name="keepsCheap">Whether what is cheap to make again, or to keep as a mask, is kept like anything else.</param>
-    /// <param name="offloads">What is copied to the host, of what is kept; null for nothing.</param>
+    /// <param name="offloads">What is copied to the host, of what is kept, in order of the last use; null for nothing.</param>
     public TapeSchedule(TapeRecord record, IReadOnlyList<ScheduledRegion> regions, bool keepsCheap = false, IReadOnlyList<Offload>? offloads = null)
     {
         (Regions, _keepsCheap) = (regions, keepsCheap);
@@ -50,7 +50,7 @@ internal sealed class TapeSchedule
         offloads ??= [];
         _offloaded = [.. offloads.Select(offload => offload.Tensor)];
         _freed = offloads.ToLookup(offload => offload.FreedAfter, offload => offload.Tensor);
-        _fetched = offloads.ToLookup(offload => offload.FetchedBefore, offload => offload.Tensor);
+        _fetched = offloads.Reverse().ToLookup(offload => offload.FetchedBefore, offload => offload.Tensor);
         OffloadedBytes = offloads.Sum(offload => record.Tensors[offload.Tensor].Bytes);
 
         ScheduledRegion? Owner(TapeTensor tensor)
@@ -68,6 +68,9 @@ internal sealed class TapeSchedule
 
     /// <summary>Disjoint regions, in order.</summary>
     public IReadOnlyList<ScheduledRegion> Regions { get; }
+
+    /// <summary>Number of regions, inner ones too, that drop anything.</summary>
+    public int DroppingRegions => _owners.OfType<ScheduledRegion>().Distinct(ReferenceEqualityComparer.Instance).Count();
 
     /// <summary>The region around each inner one.</summary>
     public IReadOnlyDictionary<ScheduledRegion, ScheduledRegion> Parents { get; }
@@ -93,7 +96,7 @@ internal sealed class TapeSchedule
     /// <summary>What has been copied to the host, and is freed, after the op at a position.</summary>
     public IEnumerable<int> FreedAfter(int position) => _freed[position];
 
-    /// <summary>What is copied back from before the backward pass of the op at a position on.</summary>
+    /// <summary>What is copied back from before the backward pass of the op at a position on, the first that is needed first.</summary>
     public IEnumerable<int> FetchedBefore(int position) => _fetched[position];
 
     /// <summary>The regions whose first op is at a position, outer ones first.</summary>

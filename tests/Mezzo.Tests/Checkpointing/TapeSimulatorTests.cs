@@ -22,7 +22,25 @@ internal sealed class TapeSimulatorTests
     /// <param name="regions">Ops from first to last, and regions inside.</param>
     /// <param name="seconds">Expected time of what is computed once more.</param>
     /// <param name="activations">Expected tensors that are left after the forward pass.</param>
-    private static void AssertStep(int ops, ScheduledRegion[] regions, double seconds, int activations)
+    /// <summary>A second of copying, while the ops behind take one forward and two backward.</summary>
+    [Test]
+    public void CopyToTheHost_HidesBehindOtherOps() => AssertStep(5, [], seconds: 0, activations: 4, [new(0, 2, 2)], copySeconds: 1, waited: 0);
+
+    /// <summary>Begun at 2 it is waited for at 3, until 10. Begun again at 16 it is waited for at 20, until 24.</summary>
+    [Test]
+    public void CopyToTheHost_IsWaitedFor() => AssertStep(5, [], seconds: 0, activations: 4, [new(0, 2, 2)], copySeconds: 8, waited: 7 + 4);
+
+    /// <summary>From 2 to 5, and to 8, waited for at 5; and back, the second one first, from 12 to 15 and to 18, waited for at 14 and at 17.</summary>
+    [Test]
+    public void Copies_AreMadeOneAfterTheOther() => AssertStep(
+        5, [], seconds: 0, activations: 3, [new(0, 4, 2), new(1, 4, 2)], copySeconds: 3, waited: 3 + 1 + 1);
+
+    /// <summary>What the region keeps is on the host, and comes back before its ops are run once more.</summary>
+    [Test]
+    public void Region_OfWhatIsOnTheHost_IsComputedOnceMore() => AssertStep(6, [new(1, 3, [])], seconds: 2, activations: 3, [new(0, 2, 5)], copySeconds: 1, waited: 0);
+
+    private static void AssertStep(
+        int ops, ScheduledRegion[] regions, double seconds, int activations, Offload[]? offloads = null, double copySeconds = 0, double waited = 0)
     {
         var tensors = Enumerable.Range(0, ops).Select(i => new TapeTensor(16, 64, i, i) { LastUse = Math.Min(i + 1, ops - 1), Saves = 1, IsTransient = true }).ToArray();
         var record = new TapeRecord(
@@ -37,8 +55,11 @@ internal sealed class TapeSimulatorTests
             tensors,
             ops,
             BytesBefore: 1000,
-            IsWhole: true);
-        var step = TapeSimulator.Run(record, new TapeSchedule(record, regions));
-        Assert.That((step.RecomputeSeconds, step.ActivationBytes), Is.EqualTo((seconds, activations * 64L)));
+            IsWhole: true)
+        {
+            CopySpeed = new CopySpeed(copySeconds, double.PositiveInfinity),
+        };
+        var step = TapeSimulator.Run(record, new TapeSchedule(record, regions, offloads: offloads));
+        Assert.That((step.RecomputeSeconds, step.ActivationBytes, step.WaitSeconds), Is.EqualTo((seconds, activations * 64L, waited)));
     }
 }

@@ -24,9 +24,9 @@ internal abstract class CheckpointChoice(string text)
     /// <summary>The plan for a step; null for none.</summary>
     /// <param name="step">The step, as it was measured.</param>
     /// <param name="run">Name of the run, for messages.</param>
-    /// <param name="freeBytes">Bytes of the device that are free for all of the run; null where they are not known.</param>
+    /// <param name="freeBytes">Bytes of the device that are free, with those that the run has taken already.</param>
     /// <exception cref="CommandException">There is no such plan.</exception>
-    public abstract CheckpointPlan? PlanFor(CheckpointProfile step, string run, long? freeBytes);
+    public abstract CheckpointPlan? PlanFor(CheckpointProfile step, string run, long freeBytes);
 
     /// <inheritdoc/>
     public override string ToString() => text;
@@ -35,19 +35,19 @@ internal abstract class CheckpointChoice(string text)
 
     private sealed class Nothing() : CheckpointChoice("none")
     {
-        public override CheckpointPlan? PlanFor(CheckpointProfile step, string run, long? freeBytes) => null;
+        public override CheckpointPlan? PlanFor(CheckpointProfile step, string run, long freeBytes) => null;
     }
 
     private sealed class Segmented(int count) : CheckpointChoice(FormattableString.Invariant($"segments={count}"))
     {
-        public override CheckpointPlan PlanFor(CheckpointProfile step, string run, long? freeBytes) => count <= step.MaxSegments
+        public override CheckpointPlan PlanFor(CheckpointProfile step, string run, long freeBytes) => count <= step.MaxSegments
             ? step.ForSegments(count)
             : throw Refused($"segments=1 to segments={step.MaxSegments}, the places that a step in {run} can be cut at");
     }
 
     private sealed class Budgeted(long bytes, string text) : CheckpointChoice($"budget={text}")
     {
-        public override CheckpointPlan PlanFor(CheckpointProfile step, string run, long? freeBytes) =>
+        public override CheckpointPlan PlanFor(CheckpointProfile step, string run, long freeBytes) =>
             step.WillFit(bytes)
                 ? step.ForBudget(bytes)
                 : throw Refused($"at least budget={ByteSize.RoundedUp(step.Smallest().PredictedPeakBytes)}, the least that a step in {run} can do with");
@@ -55,17 +55,16 @@ internal abstract class CheckpointChoice(string text)
 
     private sealed class Automatic() : CheckpointChoice("auto")
     {
-        public override CheckpointPlan? PlanFor(CheckpointProfile step, string run, long? freeBytes)
+        public override CheckpointPlan? PlanFor(CheckpointProfile step, string run, long freeBytes)
         {
             if (step.FitsKeepingAll)
             {
                 return null;
             }
 
-            long free = freeBytes ?? throw Refused($"budget=SIZE: a step in {run} does not fit the device, and how much of its memory is free is not known");
-            return step.WillFit(free)
-                ? step.ForBudget(free)
-                : throw Refused($"a step that fits the {ByteSize.RoundedUp(free)} that are free: in {run} it takes at least {ByteSize.RoundedUp(step.Smallest().PredictedPeakBytes)}");
+            return step.WillFit(freeBytes)
+                ? step.ForBudget(freeBytes)
+                : throw Refused($"a step that fits the {ByteSize.RoundedUp(freeBytes)} that are free: in {run} it takes at least {ByteSize.RoundedUp(step.Smallest().PredictedPeakBytes)}");
         }
     }
 }

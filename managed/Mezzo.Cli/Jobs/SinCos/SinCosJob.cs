@@ -106,10 +106,11 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view, ILogg
 
         // The last micro-batch is the largest.
         var step = trainer.Profile(() => setup.Loss(setup.Data.Parts(options.Accumulate)[^1]), options.Accumulate);
-        trainer.CheckpointPlan = options.Checkpoint.PlanFor(step, precision.ShortName(), options.FreeBytes);
+        options.Device.TrimMemory();
+        var memory = options.Device.Memory;
+        trainer.CheckpointPlan = options.Checkpoint.PlanFor(step, precision.ShortName(), memory.CurrentBytes + memory.GraphBytes + options.Device.AvailableMemory);
 
         // What measuring took is not the run's.
-        options.Device.TrimMemory();
         options.Device.ResetPeakMemory();
         return trainer.CheckpointPlan is { } plan ? PlannedStep.Of(plan) : null;
     }

@@ -55,9 +55,6 @@ internal sealed record SinCosOptions
 
     public Device Device { get; init; }
 
-    /// <summary>Bytes of the device that were free when the program began; null where that cannot be told.</summary>
-    public long? FreeBytes { get; init; }
-
     /// <summary>Whether training steps are captured in a graph.</summary>
     public CaptureMode Capture { get; init; }
 
