@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The host processor as a device: memory from the C library, work finished when a call returns.
 #include "core/device.h"
+#include "core/system_memory.h"
 
 #include <cstdlib>
 #include <cstring>
@@ -62,6 +63,13 @@ class HostMemory final : public MemorySource {
     void free_block(void *block, int64_t bytes) noexcept override {
         unpoison(block, bytes);
         std::free(block);
+    }
+    int64_t free_bytes() noexcept override {
+        try {
+            return available_system_memory();
+        } catch (...) { // no memory to read it with
+            return -1;
+        }
     }
     void on_use(void *block, int64_t bytes, int64_t block_bytes, bool) noexcept override {
         poison_for_use(block, bytes, block_bytes);

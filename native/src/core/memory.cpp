@@ -197,6 +197,13 @@ mezzo_memory_stats Allocator::stats() const noexcept {
     return stats_;
 }
 
+int64_t Allocator::available_bytes() const {
+    const int64_t free = std::max<int64_t>(0, source_.free_bytes());
+    const std::lock_guard<ForkMutex> lock(mutex_);
+    const int64_t available = free + stats_.cached_bytes;
+    return limit_ == 0 ? available : std::clamp<int64_t>(limit_ - reserved_bytes(), 0, available);
+}
+
 } // namespace mezzo
 
 mezzo_status mezzo_memory_stats_get(mezzo_memory_stats *out_stats, mezzo_device device) {
@@ -210,6 +217,14 @@ mezzo_status mezzo_memory_stats_get(mezzo_memory_stats *out_stats, mezzo_device 
 mezzo_status mezzo_memory_peak_reset(mezzo_device device) {
     using namespace mezzo;
     return guard("memory_peak_reset", [&] { require_device(device).memory().reset_peak(); });
+}
+
+mezzo_status mezzo_memory_available(int64_t *out_bytes, mezzo_device device) {
+    using namespace mezzo;
+    return guard("memory_available", [&] {
+        int64_t &bytes = require_pointer(out_bytes, "out_bytes");
+        bytes = require_device(device).memory().available_bytes();
+    });
 }
 
 mezzo_status mezzo_memory_trim(mezzo_device device) {

@@ -85,6 +85,9 @@ class Allocator {
 
     mezzo_memory_stats stats() const noexcept;
 
+    /// Bytes that could still be allocated, as far as the source knows.
+    int64_t available_bytes() const;
+
     /// "N are free, N are in use", in bytes, for errors; without the first where the source does not know.
     std::string usage_text() const;
 

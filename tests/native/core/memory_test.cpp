@@ -20,6 +20,12 @@ mezzo_memory_stats stats() {
     return stats;
 }
 
+int64_t available() {
+    int64_t bytes = -1;
+    EXPECT_OK(mezzo_memory_available(&bytes, kDevice));
+    return bytes;
+}
+
 mezzo_status create_bytes(int64_t bytes) {
     mezzo_tensor tensor{};
     const mezzo_status status = mezzo_tensor_create(&tensor, kDevice, MEZZO_DTYPE_U8, &bytes, 1);
@@ -106,6 +112,28 @@ TEST(Memory, Limit_TurnsLargerAllocationsDown) {
                  "memory_limit_set: bytes is -1, expected 0 (no limit) or more");
 }
 
+TEST(Memory, Available_IsWhatTheLimitLeaves) {
+    EXPECT_GT(available(), 1 << 20);
+    const mezzo_memory_stats before = stats();
+    const int64_t limit = before.current_bytes + before.graph_bytes + 4096;
+    ASSERT_OK(mezzo_memory_limit_set(kDevice, limit));
+    EXPECT_EQ(available(), 4096);
+    {
+        const TestTensor tensor(MEZZO_DTYPE_U8, {1000});
+        EXPECT_EQ(available(), 4096 - 1024);
+    }
+    EXPECT_EQ(available(), 4096); // what is cached counts
+    EXPECT_OK(create_bytes(4096));
+    EXPECT_EQ(create_bytes(4097), MEZZO_STATUS_OUT_OF_MEMORY);
+    {
+        const TestTensor tensor(MEZZO_DTYPE_U8, {1000});
+        ASSERT_OK(mezzo_memory_limit_set(kDevice, 1));
+        EXPECT_EQ(available(), 0);
+    }
+    ASSERT_OK(mezzo_memory_limit_set(kDevice, 0));
+    EXPECT_GT(available(), 1 << 20);
+}
+
 TEST(Memory, OfAMissingDevice_IsUnavailable) {
     const mezzo_device cuda{MEZZO_DEVICE_TYPE_CUDA, 99};
     mezzo_memory_stats unchanged{1, 2, 3, 4, 5};
@@ -113,9 +141,13 @@ TEST(Memory, OfAMissingDevice_IsUnavailable) {
     EXPECT_EQ(unchanged.peak_bytes, 2);
     EXPECT_EQ(mezzo_memory_peak_reset(cuda), MEZZO_STATUS_DEVICE_UNAVAILABLE);
     EXPECT_EQ(mezzo_memory_trim(cuda), MEZZO_STATUS_DEVICE_UNAVAILABLE);
+    EXPECT_EQ(mezzo_memory_available(&unchanged.peak_bytes, cuda), MEZZO_STATUS_DEVICE_UNAVAILABLE);
+    EXPECT_EQ(unchanged.peak_bytes, 2);
     EXPECT_EQ(mezzo_memory_limit_set(cuda, 0), MEZZO_STATUS_DEVICE_UNAVAILABLE);
     EXPECT_FAILS(mezzo_memory_stats_get(nullptr, kDevice), INVALID_ARGUMENT,
                  "memory_stats_get: out_stats is a null pointer");
+    EXPECT_FAILS(mezzo_memory_available(nullptr, kDevice), INVALID_ARGUMENT,
+                 "memory_available: out_bytes is a null pointer");
 }
 
 TEST(Allocator, Release_KeepsTheBlockForTheSameSize) {
@@ -140,6 +172,14 @@ TEST(Allocator, OutOfMemory_TriesAgainWithoutTheCache) {
     EXPECT_THROW(allocator.allocate(1), Error);
     EXPECT_EQ(allocator.stats().current_bytes, 1024) << "a failed allocation was counted";
     allocator.release(whole, 1024);
+}
+
+TEST(Allocator, Available_OfASourceThatDoesNotKnow_IsWhatIsCached) {
+    CountingSource source(1 << 20);
+    Allocator allocator(source);
+    EXPECT_EQ(allocator.available_bytes(), 0);
+    allocator.release(allocator.allocate(512), 512);
+    EXPECT_EQ(allocator.available_bytes(), 512);
 }
 
 TEST(Allocator, Cache_OfChangingSizes_StaysBounded) {

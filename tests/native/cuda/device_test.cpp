@@ -195,6 +195,29 @@ TEST(CudaDevice, OutOfMemory_NamesBytesFreeInUseAndTheLargest) {
     });
 }
 
+TEST(CudaDevice, MemoryAvailable_IsThatOfTheGpuAndOfTheCache) {
+    constexpr int64_t kTotal = int64_t{64} << 20, kTensor = int64_t{4} << 20;
+    on_machine({.memory = size_t{kTotal}}, [&] {
+        const auto available = [] {
+            int64_t bytes = -1;
+            EXPECT_OK(mezzo_memory_available(&bytes, kFirst));
+            return bytes;
+        };
+        EXPECT_EQ(available(), kTotal);
+        {
+            const TestTensor tensor = tensor_on(kFirst, {kTensor / 4});
+            EXPECT_EQ(available(), kTotal - kTensor);
+            ASSERT_OK(mezzo_memory_limit_set(kFirst, 3 * kTensor));
+            EXPECT_EQ(available(), 2 * kTensor);
+            ASSERT_OK(mezzo_memory_limit_set(kFirst, 2 * kTotal));
+            EXPECT_EQ(available(), kTotal - kTensor) << "no more than the GPU has";
+        }
+        EXPECT_EQ(available(), kTotal) << "with what is cached";
+        ASSERT_OK(mezzo_memory_trim(kFirst));
+        EXPECT_EQ(available(), kTotal);
+    });
+}
+
 // For the partial sums of a product whose k is split, and for a graph.
 TEST(CudaDevice, OutOfMemory_InAnOp_NamesTheLargestToo) {
     on_machine({.memory = size_t{64} << 20}, [] {

@@ -122,6 +122,7 @@ class Calls {
     TestTensor found_inf_ = TestTensor::scalar(MEZZO_DTYPE_F32, 0), step_ = TestTensor::scalar(MEZZO_DTYPE_I64, 0);
     TestTensor tracker_ = TestTensor::scalar(MEZZO_DTYPE_I32, 0), checksum_ = TestTensor::scalar(MEZZO_DTYPE_I64, 0);
     mezzo_graph graph_{};
+    int64_t bytes_ = 0;
 
     const char *name_ = nullptr;
     mezzo_dtype dtype_{};
@@ -135,6 +136,7 @@ class Calls {
         {"device_synchronize", [] { return mezzo_device_synchronize(kFirst); }},
         {"memory_stats_get", [this] { return mezzo_memory_stats_get(&stats_, kFirst); }},
         {"memory_peak_reset", [] { return mezzo_memory_peak_reset(kFirst); }},
+        {"memory_available", [this] { return mezzo_memory_available(&bytes_, kFirst); }},
         {"memory_trim", [] { return mezzo_memory_trim(kFirst); }},
         {"memory_limit_set", [] { return mezzo_memory_limit_set(kFirst, 0); }},
         {"tensor_create", [this] { return create(); }},
