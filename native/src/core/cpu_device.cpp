@@ -97,13 +97,26 @@ class HostRecorder final : public Recorder {
     std::vector<std::function<void()>> work_;
 };
 
+/// Done when it returns.
+class HostToHost final : public HostTransfer {
+  public:
+    void begin(void *to, const void *from, int64_t bytes) override {
+        std::memcpy(to, from, static_cast<size_t>(bytes));
+    }
+    void order_work_after() override {}
+    void finish() noexcept override {}
+};
+
 class CpuDevice final : public Device {
   public:
-    CpuDevice() : Device({MEZZO_DEVICE_TYPE_CPU, 0}, processor_name(), std::make_unique<HostMemory>()) {}
+    CpuDevice()
+        : Device({MEZZO_DEVICE_TYPE_CPU, 0}, processor_name(), std::make_unique<HostMemory>(),
+                 std::make_unique<HostMemory>()) {}
 
     mezzo_dtype fast_dtype() const override { return MEZZO_DTYPE_BF16; }
     void synchronize() override {}
     std::unique_ptr<Recorder> record() override { return std::make_unique<HostRecorder>(); }
+    std::shared_ptr<HostTransfer> host_transfer() override { return std::make_shared<HostToHost>(); }
 
     void copy_from_host(void *to, const void *from, int64_t bytes) override { copy_within(to, from, bytes); }
     void copy_to_host(void *to, const void *from, int64_t bytes) override { copy_within(to, from, bytes); }

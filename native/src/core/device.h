@@ -16,10 +16,33 @@ namespace mezzo {
 
 inline constexpr size_t kDeviceTypes = 2; // values of mezzo_device_type
 
+/// Copying between elements and a block of host_memory(), beside the work that is issued meanwhile. One instance has
+/// it begun again and again; what is asked of it holds for the last time.
+class HostTransfer {
+  public:
+    virtual ~HostTransfer() = default;
+
+    /// After the work issued before and all copying begun before. One side is the host's.
+    virtual void begin(void *to, const void *from, int64_t bytes) = 0;
+
+    /// What is issued from now on comes after it.
+    virtual void order_work_after() = 0;
+
+    /// Waits for it, where it was not begun in a capture.
+    virtual void finish() noexcept = 0;
+};
+
 class Device {
   public:
-    Device(mezzo_device id, std::string name, std::unique_ptr<MemorySource> source)
-        : id_(id), name_(std::move(name)), source_(std::move(source)), memory_(*source_) {}
+    /// `host_source` is of the host memory that tensors are copied to.
+    Device(mezzo_device id, std::string name, std::unique_ptr<MemorySource> source,
+           std::unique_ptr<MemorySource> host_source)
+        : id_(id),
+          name_(std::move(name)),
+          source_(std::move(source)),
+          host_source_(std::move(host_source)),
+          memory_(*source_),
+          host_memory_(*host_source_) {}
     virtual ~Device() = default;
     Device(const Device &) = delete;
     Device &operator=(const Device &) = delete;
@@ -27,6 +50,11 @@ class Device {
     mezzo_device id() const { return id_; }
     const std::string &name() const { return name_; }
     Allocator &memory() { return memory_; }
+
+    /// For copies of tensors. A block may rest while a copying that work has been ordered after still uses it: to use
+    /// it again by another HostTransfer is safe, by the host it is not.
+    Allocator &host_memory() { return host_memory_; }
+    virtual std::shared_ptr<HostTransfer> host_transfer() = 0;
 
     virtual mezzo_dtype fast_dtype() const = 0;
     virtual void synchronize() = 0;
@@ -86,7 +114,9 @@ class Device {
     mezzo_device id_;
     std::string name_;
     std::unique_ptr<MemorySource> source_;
+    std::unique_ptr<MemorySource> host_source_;
     Allocator memory_;                          // gives its cache back to source_
+    Allocator host_memory_;                     // and to host_source_
     ForkCounter under_way_;                     // calls that issue work
     std::atomic<uint64_t> capturing_thread_{0}; // 0 for none
     std::unique_ptr<Capture> capture_;          // touched by that thread alone

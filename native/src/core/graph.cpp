@@ -3,6 +3,7 @@
 #include "core/graph.h"
 
 #include "core/handle_table.h"
+#include "core/host_copy.h"
 #include "core/tensor.h"
 
 #include <utility>
@@ -13,15 +14,19 @@ namespace {
 class Graph {
   public:
     Graph(Device &device, std::unique_ptr<Recording> recording, std::shared_ptr<MemoryPool> pool,
-          std::unordered_set<std::shared_ptr<Storage>> outside, mezzo_graph_info info)
+          std::shared_ptr<MemoryPool> host_pool, std::unordered_set<std::shared_ptr<Storage>> outside,
+          std::unordered_set<std::shared_ptr<const HostCopy>> outside_copies, mezzo_graph_info info)
         : device_(device),
           recording_(std::move(recording)),
           pool_(std::move(pool)),
+          host_pool_(std::move(host_pool)),
           outside_(std::move(outside)),
+          outside_copies_(std::move(outside_copies)),
           info_(info) {}
     ~Graph() {
         recording_.reset();
         device_.memory().drop_pool(*pool_);
+        device_.host_memory().drop_pool(*host_pool_);
     }
     Graph(const Graph &) = delete;
     Graph &operator=(const Graph &) = delete;
@@ -34,7 +39,9 @@ class Graph {
     Device &device_;
     std::unique_ptr<Recording> recording_;
     std::shared_ptr<MemoryPool> pool_;
+    std::shared_ptr<MemoryPool> host_pool_;
     std::unordered_set<std::shared_ptr<Storage>> outside_;
+    std::unordered_set<std::shared_ptr<const HostCopy>> outside_copies_;
     mezzo_graph_info info_;
 };
 
@@ -59,18 +66,27 @@ std::shared_ptr<const Graph> require_graph(mezzo_graph handle) {
 
 Capture::Capture(Device &device) : device_(device), pool_(device.memory().enter_pool()) {
     try {
+        host_pool_ = device.host_memory().enter_pool();
         recorder_ = device.record();
     } catch (...) {
-        device.memory().leave_pool();
+        leave_pools();
         throw;
     }
 }
 
 Capture::~Capture() {
-    if (pool_ == nullptr) return;
     recorder_.reset();
-    device_.memory().leave_pool();
+    for (const auto &copy : copies_under_way_) copy->end_capture();
+    copies_under_way_.clear();
+    if (pool_ == nullptr) return;
+    leave_pools();
     device_.memory().drop_pool(*pool_);
+    device_.host_memory().drop_pool(*host_pool_);
+}
+
+void Capture::leave_pools() noexcept {
+    device_.memory().leave_pool();
+    device_.host_memory().leave_pool();
 }
 
 void Capture::add(std::string_view op, const std::function<void()> &work) {
@@ -85,6 +101,20 @@ void Capture::use(const std::shared_ptr<Storage> &storage, int64_t offset) {
     outside_.insert(storage);
 }
 
+void Capture::use(const std::shared_ptr<const HostCopy> &copy) {
+    copies_under_way_.insert(copy);
+    if (host_pool_->owns(copy->data())) {
+        mix(copy->number());
+        return;
+    }
+    mix(reinterpret_cast<uintptr_t>(copy->data()));
+    outside_copies_.insert(copy);
+}
+
+void Capture::forget(const std::shared_ptr<const HostCopy> &copy) {
+    copies_under_way_.erase(copy);
+}
+
 void Capture::mix(uint64_t value) {
     constexpr uint64_t kMultiplier = 0x9E3779B97F4A7C15; // 2^64 / golden ratio
     signature_ = ((signature_ ^ value) * kMultiplier);
@@ -94,8 +124,9 @@ void Capture::mix(uint64_t value) {
 mezzo_graph Capture::finish() {
     std::unique_ptr<Recording> recording = recorder_->finish();
     const mezzo_graph_info info = {device_.id(), ops_, pool_->bytes(), signature_};
-    device_.memory().leave_pool();
-    const auto graph = std::make_shared<const Graph>(device_, std::move(recording), pool_, std::move(outside_), info);
+    leave_pools();
+    const auto graph = std::make_shared<const Graph>(device_, std::move(recording), pool_, host_pool_,
+                                                     std::move(outside_), std::move(outside_copies_), info);
     pool_ = nullptr; // the graph drops it
     return {handles().insert(graph)};
 }

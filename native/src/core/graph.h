@@ -12,6 +12,7 @@
 namespace mezzo {
 
 class Device;
+class HostCopy;
 class Storage;
 
 /// Work that can be run again.
@@ -43,16 +44,28 @@ class Capture {
     /// Notes that an op uses elements at `offset` of a storage. One from outside is kept for the graph's life.
     void use(const std::shared_ptr<Storage> &storage, int64_t offset);
 
+    /// Notes that copying to or from host memory is recorded, which is under way until forget() or the end. A copy from
+    /// outside is kept for the graph's life.
+    void use(const std::shared_ptr<const HostCopy> &copy);
+    void forget(const std::shared_ptr<const HostCopy> &copy);
+
+    /// Number of ops recorded.
+    int64_t ops() const { return ops_; }
+
     /// The handle of the finished graph; the capture is of no use afterwards.
     mezzo_graph finish();
 
   private:
     void mix(uint64_t value);
+    void leave_pools() noexcept;
 
     Device &device_;
     std::shared_ptr<MemoryPool> pool_;
+    std::shared_ptr<MemoryPool> host_pool_; // of host memory, for copies
     std::unique_ptr<Recorder> recorder_;
     std::unordered_set<std::shared_ptr<Storage>> outside_;
+    std::unordered_set<std::shared_ptr<const HostCopy>> outside_copies_;
+    std::unordered_set<std::shared_ptr<const HostCopy>> copies_under_way_;
     int64_t ops_ = 0;
     uint64_t signature_ = 0;
 };

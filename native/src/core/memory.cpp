@@ -42,8 +42,8 @@ void *Allocator::allocate(int64_t bytes) {
     }
     void *block = take(rounded, pool);
     if (block == nullptr) {
-        fail(MEZZO_STATUS_OUT_OF_MEMORY, "%lld bytes were asked for, which the device does not have; %s",
-             static_cast<long long>(rounded), usage_text_locked().c_str());
+        fail(MEZZO_STATUS_OUT_OF_MEMORY, "%lld bytes were asked for, which %s; %s", static_cast<long long>(rounded),
+             source_.lack(), usage_text_locked().c_str());
     }
     // A replay uses a graph's blocks again, whatever their owners at the time of the capture did.
     source_.on_use(block, pool != nullptr ? rounded : bytes, rounded, pool != nullptr);
@@ -229,7 +229,11 @@ mezzo_status mezzo_memory_available(int64_t *out_bytes, mezzo_device device) {
 
 mezzo_status mezzo_memory_trim(mezzo_device device) {
     using namespace mezzo;
-    return guard("memory_trim", [&] { require_device(device).memory().trim(); });
+    return guard("memory_trim", [&] {
+        Device &trimmed = require_device(device);
+        trimmed.memory().trim();
+        trimmed.host_memory().trim();
+    });
 }
 
 mezzo_status mezzo_memory_limit_set(mezzo_device device, int64_t bytes) {

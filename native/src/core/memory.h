@@ -30,6 +30,9 @@ class MemorySource {
     /// Bytes that could still be had, as far as the source knows; below 0 when it does not.
     virtual int64_t free_bytes() noexcept { return -1; }
 
+    /// Why there is no block, as errors say it.
+    virtual const char *lack() const noexcept { return "the device does not have"; }
+
     /// A block goes into use for `bytes` of its `block_bytes`, within the capture under way when `captured`, or comes
     /// back to rest in the cache: for sources that let a memory checker know.
     virtual void on_use(void *, int64_t /*bytes*/, int64_t /*block_bytes*/, bool /*captured*/) noexcept {}

@@ -84,6 +84,8 @@ class TensorRef {
     int64_t dim(int32_t index) const { return tensor_->dims[static_cast<size_t>(index)]; }
     Device &device() const { return tensor_->device(); }
 
+    const std::shared_ptr<const Tensor> &tensor() const { return tensor_; }
+
     std::byte *bytes_data() const { return tensor_->data; }
 
     /// The elements as T, which must be the C++ type of dtype().

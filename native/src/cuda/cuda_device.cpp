@@ -2,6 +2,7 @@
 #include "cuda/cuda_device.h"
 
 #include "cuda/check.h"
+#include "cuda/cuda_host_copy.h"
 #include "cuda/cuda_memory.h"
 
 #include <array>
@@ -41,10 +42,14 @@ class CudaRecording final : public Recording {
     cudaGraphExec_t graph_ = nullptr;
 };
 
-/// Puts the device's stream into capture: what ops launch meanwhile is recorded by CUDA itself.
+/// Puts the device's stream into capture: what ops launch meanwhile is recorded by CUDA itself. The stream of copies
+/// joins when it waits for the first event of the capture.
 class CudaRecorder final : public Recorder {
   public:
-    CudaRecorder(CudaDevice &device, CudaStream &stream) : device_(device), stream_(stream) { stream_.begin_capture(); }
+    CudaRecorder(CudaDevice &device, CudaStream &stream, int ordinal)
+        : device_(device), stream_(stream), joined_(ordinal) {
+        stream_.begin_capture();
+    }
     ~CudaRecorder() override {
         if (!finished_) cudaGraphDestroy(end());
     }
@@ -64,14 +69,25 @@ class CudaRecorder final : public Recorder {
   private:
     cudaGraph_t end(cudaError_t *status = nullptr) {
         finished_ = true;
+        join_copies();
         cudaGraph_t graph = nullptr;
         const cudaError_t ended = cudaStreamEndCapture(stream_.get(), &graph);
         if (status != nullptr) *status = ended;
         return graph;
     }
 
+    /// A capture cannot end before the copying that no work waits for. What fails here, its end answers, too.
+    void join_copies() {
+        cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+        cudaStreamIsCapturing(device_.copy_stream(), &status);
+        if (status != cudaStreamCaptureStatusActive) return;
+        cudaEventRecord(joined_.get(), device_.copy_stream());
+        cudaStreamWaitEvent(stream_.get(), joined_.get(), 0);
+    }
+
     CudaDevice &device_;
     CudaStream &stream_;
+    CudaEvent joined_;
     bool finished_ = false;
 };
 
@@ -208,6 +224,15 @@ void CudaStream::wait_unless_captured() noexcept {
     if (status == cudaStreamCaptureStatusNone) cudaStreamSynchronize(stream_);
 }
 
+CudaEvent::CudaEvent(int ordinal) {
+    check_cuda(cudaSetDevice(ordinal), "cudaSetDevice");
+    check_cuda(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+}
+
+CudaEvent::~CudaEvent() {
+    cudaEventDestroy(event_);
+}
+
 /// Why a device is of no more use, if it is.
 struct CudaDevice::Loss {
     std::mutex mutex;
@@ -220,10 +245,12 @@ CudaDevice::CudaDevice(int index, int ordinal, std::string name, const CudaMachi
 
 CudaDevice::CudaDevice(int index, int ordinal, std::string name, const CudaMachine &machine,
                        std::shared_ptr<CudaStream> stream)
-    : Device({MEZZO_DEVICE_TYPE_CUDA, index}, std::move(name), std::make_unique<CudaMemory>(*this, ordinal, stream)),
+    : Device({MEZZO_DEVICE_TYPE_CUDA, index}, std::move(name), std::make_unique<CudaMemory>(*this, ordinal, stream),
+             std::make_unique<PinnedMemory>(*this, ordinal, stream)),
       ordinal_(ordinal),
       machine_(machine),
       stream_(std::move(stream)),
+      copies_(ordinal),
       loss_(std::make_shared<Loss>()) {}
 
 void CudaDevice::make_current() const {
@@ -239,12 +266,19 @@ cudaStream_t CudaDevice::stream() const {
 void CudaDevice::synchronize() {
     make_current();
     stream_->synchronize();
+    copies_.synchronize();
 }
 
 std::unique_ptr<Recorder> CudaDevice::record() {
-    // Blocks that are freed during the capture may go back to CUDA at once: nothing uses them any more.
+    // Blocks that are freed during the capture may go back to CUDA at once: nothing uses them any more. Nor is there
+    // copying that the capture would have to wait for, which CUDA does not allow.
     synchronize();
-    return std::make_unique<CudaRecorder>(*this, *stream_);
+    return std::make_unique<CudaRecorder>(*this, *stream_, ordinal_);
+}
+
+std::shared_ptr<HostTransfer> CudaDevice::host_transfer() {
+    make_current(); // whose loss an error would be
+    return std::make_shared<CudaHostTransfer>(*this, ordinal_);
 }
 
 void CudaDevice::expect_alive() const {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// An NVIDIA GPU as a device: one stream, memory from CUDA's stream-ordered pool, captures by CUDA graphs.
+// An NVIDIA GPU as a device: one stream for its work, another for copies in host memory; memory from CUDA's
+// stream-ordered pool, captures by CUDA graphs.
 #pragma once
 
 #include "core/device.h"
@@ -43,6 +44,20 @@ class CudaStream {
     std::mutex begin_mutex_; // no capture begins between the question and the wait
 };
 
+/// An event of one device that tells nothing but order.
+class CudaEvent {
+  public:
+    explicit CudaEvent(int ordinal);
+    ~CudaEvent();
+    CudaEvent(const CudaEvent &) = delete;
+    CudaEvent &operator=(const CudaEvent &) = delete;
+
+    cudaEvent_t get() const { return event_; }
+
+  private:
+    cudaEvent_t event_ = nullptr;
+};
+
 class CudaDevice final : public Device {
   public:
     /// `index` is the device's number for Mezzo, `ordinal` CUDA's, which also counts those that cannot be used.
@@ -53,9 +68,13 @@ class CudaDevice final : public Device {
     /// The stream that all work goes to. The device is the calling thread's current one afterwards.
     cudaStream_t stream() const;
 
+    /// The stream of copies in host memory.
+    cudaStream_t copy_stream() const { return copies_.get(); }
+
     mezzo_dtype fast_dtype() const override { return MEZZO_DTYPE_F16; }
     void synchronize() override;
     std::unique_ptr<Recorder> record() override;
+    std::shared_ptr<HostTransfer> host_transfer() override;
     void expect_alive() const override;
     void copy_from_host(void *to, const void *from, int64_t bytes) override;
     void copy_to_host(void *to, const void *from, int64_t bytes) override;
@@ -76,6 +95,7 @@ class CudaDevice final : public Device {
     int ordinal_;
     CudaMachine machine_;
     std::shared_ptr<CudaStream> stream_;
+    CudaStream copies_;
     std::shared_ptr<Loss> loss_;
 };
 

@@ -28,6 +28,7 @@ TEST(Abi, Structs_HaveTheirPinnedSizes) {
     EXPECT_EQ(sizeof(mezzo_tensor), 8u);
     EXPECT_EQ(sizeof(mezzo_memory_stats), 40u);
     EXPECT_EQ(sizeof(mezzo_tensor_info), 96u);
+    EXPECT_EQ(sizeof(mezzo_host_copy), 8u);
     EXPECT_EQ(sizeof(mezzo_graph), 8u);
     EXPECT_EQ(sizeof(mezzo_graph_info), 32u);
     EXPECT_EQ(sizeof(mezzo_random_desc), 24u);
@@ -86,6 +87,7 @@ TEST(Abi, Structs_ArePlainData) {
     EXPECT_TRUE(is_plain<mezzo_tensor>);
     EXPECT_TRUE(is_plain<mezzo_memory_stats>);
     EXPECT_TRUE(is_plain<mezzo_tensor_info>);
+    EXPECT_TRUE(is_plain<mezzo_host_copy>);
     EXPECT_TRUE(is_plain<mezzo_graph>);
     EXPECT_TRUE(is_plain<mezzo_graph_info>);
     EXPECT_TRUE(is_plain<mezzo_random_desc>);

@@ -21,11 +21,13 @@ class StandInMemory final : public MemorySource {
 
 class StandInDevice final : public Device {
   public:
-    explicit StandInDevice(mezzo_device id) : Device(id, "stand-in", std::make_unique<StandInMemory>()) {}
+    explicit StandInDevice(mezzo_device id)
+        : Device(id, "stand-in", std::make_unique<StandInMemory>(), std::make_unique<StandInMemory>()) {}
 
     mezzo_dtype fast_dtype() const override { return MEZZO_DTYPE_F16; }
     void synchronize() override {}
     std::unique_ptr<Recorder> record() override { return nullptr; }
+    std::shared_ptr<HostTransfer> host_transfer() override { return nullptr; }
     void copy_from_host(void *, const void *, int64_t) override {}
     void copy_to_host(void *, const void *, int64_t) override {}
     void copy_within(void *, const void *, int64_t) override {}

@@ -49,8 +49,12 @@ class Calls {
         EXPECT_OK(mezzo_graph_capture_begin(kFirst));
         EXPECT_OK(mezzo_relu_forward(b_, a_));
         EXPECT_OK(mezzo_graph_capture_end(&graph_, kFirst));
+        EXPECT_OK(mezzo_host_copy_create(&copy_, a_));
     }
-    ~Calls() { EXPECT_OK(mezzo_graph_destroy(graph_)); }
+    ~Calls() {
+        EXPECT_OK(mezzo_graph_destroy(graph_));
+        EXPECT_OK(mezzo_host_copy_destroy(copy_));
+    }
     Calls(const Calls &) = delete;
     Calls &operator=(const Calls &) = delete;
 
@@ -69,6 +73,13 @@ class Calls {
         mezzo_tensor tensor{};
         const mezzo_status status = mezzo_tensor_create(&tensor, kFirst, MEZZO_DTYPE_F32, &kEdge, 1);
         EXPECT_OK(mezzo_tensor_destroy(tensor));
+        return status;
+    }
+
+    mezzo_status create_copy() const {
+        mezzo_host_copy copy{};
+        const mezzo_status status = mezzo_host_copy_create(&copy, a_);
+        EXPECT_OK(mezzo_host_copy_destroy(copy));
         return status;
     }
 
@@ -122,6 +133,7 @@ class Calls {
     TestTensor found_inf_ = TestTensor::scalar(MEZZO_DTYPE_F32, 0), step_ = TestTensor::scalar(MEZZO_DTYPE_I64, 0);
     TestTensor tracker_ = TestTensor::scalar(MEZZO_DTYPE_I32, 0), checksum_ = TestTensor::scalar(MEZZO_DTYPE_I64, 0);
     mezzo_graph graph_{};
+    mezzo_host_copy copy_{};
     int64_t bytes_ = 0;
 
     const char *name_ = nullptr;
@@ -147,6 +159,9 @@ class Calls {
         {"tensor_copy", [this] { return mezzo_tensor_copy(host_, a_); }},
         {"tensor_copy", [this] { return mezzo_tensor_copy(a_, other_); }},
         {"tensor_copy", [this] { return mezzo_tensor_copy(other_, a_); }},
+        {"host_copy_create", [this] { return create_copy(); }},
+        {"host_copy_wait", [this] { return mezzo_host_copy_wait(copy_); }},
+        {"host_copy_restore", [this] { return mezzo_host_copy_restore(b_, copy_); }},
         {"graph_capture_begin", [this] { return begin(); }},
         {"graph_launch", [this] { return mezzo_graph_launch(graph_); }},
         {"graph_describe", [this] { return mezzo_graph_describe(&info_, graph_); }},
