@@ -168,7 +168,7 @@ internal static unsafe partial class Calls
         return outBytesValue;
     }
 
-    /// <summary>Gives cached memory back to the system.</summary>
+    /// <summary>Gives cached memory back to the system, the host memory of copies (mezzo_host_copy_create()) included.</summary>
     /// <param name="device">Device to trim.</param>
     /// <exception cref="MezzoException">The native call failed.</exception>
     public static void MemoryTrim(MezzoDevice device)
@@ -306,8 +306,8 @@ internal static unsafe partial class Calls
     }
 
     /// <summary>
-    /// Destroys a copy. Its host memory is kept for the next ones, once what was begun with it has finished; a graph that
-    /// has captured it keeps it for its own life.
+    /// Destroys a copy. The caller waits for copying that mezzo_host_copy_wait() has not ordered yet. The host memory is
+    /// kept for the next copies; a graph that has captured it keeps it for its own life.
     /// </summary>
     /// <param name="copy">Copy to destroy; a null copy is accepted and ignored.</param>
     /// <exception cref="MezzoException">The native call failed.</exception>

@@ -131,7 +131,7 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_memory_available(long* outBytes, MezzoDevice device);
 
-    /// <summary>Gives cached memory back to the system.</summary>
+    /// <summary>Gives cached memory back to the system, the host memory of copies (mezzo_host_copy_create()) included.</summary>
     /// <param name="device">Device to trim.</param>
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
@@ -229,8 +229,8 @@ internal static unsafe partial class NativeMethods
     internal static partial MezzoStatus mezzo_host_copy_restore(MezzoTensor outTensor, MezzoHostCopy copy);
 
     /// <summary>
-    /// Destroys a copy. Its host memory is kept for the next ones, once what was begun with it has finished; a graph that
-    /// has captured it keeps it for its own life.
+    /// Destroys a copy. The caller waits for copying that mezzo_host_copy_wait() has not ordered yet. The host memory is
+    /// kept for the next copies; a graph that has captured it keeps it for its own life.
     /// </summary>
     /// <param name="copy">Copy to destroy; a null copy is accepted and ignored.</param>
     [LibraryImport(LibraryName)]

@@ -95,7 +95,7 @@ internal struct MezzoGraphInfo
     /// <summary>What it runs on.</summary>
     public MezzoDevice Device;
 
-    /// <summary>Number of ops captured.</summary>
+    /// <summary>Number of ops captured, those on copies in host memory included.</summary>
     public long Ops;
 
     /// <summary>Memory of its own.</summary>

@@ -46,7 +46,7 @@ internal sealed class OffloadChoices
         let known = _record.Tensors[tensor]
         where known.Bytes >= LeastBytes && !_schedule.IsDropped(tensor, known.Maker) && _record.IsAlone(tensor)
         let needed = FirstNeeded(tensor)
-        where needed >= 0 && known.LastUse + 1 < Math.Min(needed, _record.PlannedOps)
+        where needed >= 0 && known.LastUse + 1 < _record.PlannedOps
         orderby known.LastUse
         select (tensor, needed);
 
@@ -79,7 +79,7 @@ internal sealed class OffloadChoices
         {
             double end = Math.Max(copied, _forwardEnds[_record.Tensors[tensor].LastUse]) + SecondsFor(tensor);
             int freed = Array.FindIndex(_forwardEnds, time => time >= end);
-            if (freed >= 0 && freed < Math.Min(needed, _record.PlannedOps) - 1)
+            if (freed >= 0 && freed < _record.PlannedOps - 1)
             {
                 chosen.Add((tensor, needed, freed));
                 copied = end;
@@ -93,7 +93,7 @@ internal sealed class OffloadChoices
         {
             next = Math.Min(next, _backwardStarts[needed]) - SecondsFor(tensor);
             int position = Array.FindIndex(_backwardStarts, time => time <= next);
-            fetched[tensor] = Math.Clamp(position < 0 ? int.MaxValue : position, freed + 1, _record.PlannedOps - 1);
+            fetched[tensor] = Math.Clamp(position < 0 ? int.MaxValue : position, freed, _record.PlannedOps - 1);
         }
 
         return chosen.Select(offload => new Offload(offload.Tensor, offload.Freed, fetched[offload.Tensor]));

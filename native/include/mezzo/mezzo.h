@@ -247,7 +247,7 @@ MEZZO_API mezzo_status mezzo_memory_peak_reset(mezzo_device device);
 MEZZO_API mezzo_status mezzo_memory_available(int64_t *out_bytes, mezzo_device device);
 
 /**
- * Gives cached memory back to the system.
+ * Gives cached memory back to the system, the host memory of copies (mezzo_host_copy_create()) included.
  *
  * @param device device to trim
  */
@@ -363,8 +363,9 @@ MEZZO_API mezzo_status mezzo_tensor_copy(mezzo_tensor out_tensor, mezzo_tensor t
  *     mezzo_host_copy_wait(copy);               // work issued from here on finds the elements
  *
  * Between create and wait the tensor may be read but neither written nor destroyed, between restore and wait the other
- * one must be left alone. mezzo_host_copy_wait() lets the device wait, not the caller. All of it can be captured; a
- * replay copies anew, in the same host memory.
+ * one must be left alone. mezzo_host_copy_wait() lets the device wait, not the caller. All of it can be captured: a
+ * replay copies anew, and a copy that was made in the capture holds the elements of the latest launch. Copies that were
+ * begun before a capture have finished when it begins, and may be waited for and restored in it.
  * ------------------------------------------------------------------------------------------- */
 
 /** An opaque handle of a copy in host memory, passed by value. id 0 is the null copy. */
@@ -397,8 +398,8 @@ MEZZO_API mezzo_status mezzo_host_copy_wait(mezzo_host_copy copy);
 MEZZO_API mezzo_status mezzo_host_copy_restore(mezzo_tensor out_tensor, mezzo_host_copy copy);
 
 /**
- * Destroys a copy. Its host memory is kept for the next ones, once what was begun with it has finished; a graph that
- * has captured it keeps it for its own life.
+ * Destroys a copy. The caller waits for copying that mezzo_host_copy_wait() has not ordered yet. The host memory is
+ * kept for the next copies; a graph that has captured it keeps it for its own life.
  *
  * @param copy copy to destroy; a null copy is accepted and ignored
  */
@@ -430,7 +431,7 @@ typedef struct mezzo_graph_handle {
 /** What a graph is. */
 typedef struct mezzo_graph_info {
     mezzo_device device;  /**< what it runs on */
-    int64_t ops;          /**< number of ops captured */
+    int64_t ops;          /**< number of ops captured, those on copies in host memory included */
     int64_t memory_bytes; /**< memory of its own */
     uint64_t signature;   /**< equal for two captures of the same ops on the same tensors from outside */
 } mezzo_graph_info;
