@@ -68,8 +68,6 @@ void HostCopy::copy_to(const TensorRef &tensor, Capture *capture) const {
 
 void HostCopy::begin(const TensorRef &tensor, void *to, const void *from, const char *op, Capture *capture) const {
     const std::lock_guard<std::mutex> lock(mutex_);
-    // What was begun before the capture has finished: the capture began after all work.
-    if (capture != nullptr && !captured_) under_way_.clear();
     under_way_.push_back(tensor.tensor());
     captured_ = capture != nullptr;
     if (capture == nullptr) {
@@ -88,7 +86,7 @@ void HostCopy::wait(Capture *capture) const {
     } else if (captured_) {
         capture->add("host_copy_wait", [transfer = transfer_] { transfer->order_work_after(); });
         capture->forget(shared_from_this());
-    }
+    } // else it was begun before the capture, which began when all of that had finished
     under_way_.clear();
     captured_ = false;
 }

@@ -148,6 +148,43 @@ TEST_F(GraphTest, StreamsForkAndJoinThroughEvents) {
     EXPECT_EQ(orders.size(), 4u) << "branches of a graph run in any order";
 }
 
+/// Saves a value in pinned memory by a branch, overwrites it, and copies it back: how often that is right.
+int right_round_trips(bool waits) {
+    int right = 0;
+    for_seeds(40, [&] {
+        const DeviceArray<int> value(std::vector<int>{0});
+        const DeviceArray<int> other(std::vector<int>{0});
+        const TestStream stream, branch;
+        const TestEvent event(cudaEventDisableTiming);
+        int *host = nullptr;
+        ASSERT_CUDA(cudaMallocHost(&host, sizeof *host));
+        launch(add_value, 1, 1, 0, branch, other.data(), 1); // pending as the branch joins, and no part of the graph
+        const TestGraph graph(stream, [&] {
+            launch(add_value, 1, 1, 0, stream, value.data(), 5);
+            ASSERT_CUDA(cudaEventRecord(event, stream));
+            ASSERT_CUDA(cudaStreamWaitEvent(branch, event));
+            ASSERT_CUDA(cudaMemcpyAsync(host, value, sizeof *host, cudaMemcpyDefault, branch));
+            ASSERT_CUDA(cudaEventRecord(event, branch));
+            if (waits) {
+                ASSERT_CUDA(cudaStreamWaitEvent(stream, event));
+            }
+            ASSERT_CUDA(cudaMemsetAsync(value, 0, sizeof *host, stream));
+            ASSERT_CUDA(cudaStreamWaitEvent(stream, event));
+            ASSERT_CUDA(cudaMemcpyAsync(value, host, sizeof *host, cudaMemcpyDefault, stream));
+        });
+        EXPECT_EQ(graph.nodes(), 4u);
+        for (int i = 0; i < 3; ++i) ASSERT_CUDA(graph.replay(stream));
+        right += value.values()[0] == 15 && other.values()[0] == 1;
+        ASSERT_CUDA(cudaFreeHost(host));
+    });
+    return right;
+}
+
+TEST_F(GraphTest, ABranchCopiesToPinnedMemoryAndMustBeWaitedFor) {
+    EXPECT_EQ(right_round_trips(true), 40);
+    EXPECT_LE(right_round_trips(false), 20);
+}
+
 TEST_F(GraphTest, AGraphsExecutableOutlivesItAndPendingLaunchesOutliveTheExecutable) {
     for_seeds(10, [] {
         const DeviceArray<int> value(std::vector<int>{0});
