@@ -8,6 +8,8 @@
 #include "support/oracle.h"
 #include "support/status.h"
 
+#include <atomic>
+#include <cstdio>
 #include <random>
 #include <string>
 #include <thread>
@@ -566,6 +568,43 @@ TEST(HostCopy, OtherThreads_DuringACapture_AreTurnedAwayButMayDestroy) {
             EXPECT_TRUE(holds(back, round));
         }
     }
+}
+
+// Each call of the other thread is done at once or turned away; what it destroys it may destroy at any time.
+TEST(HostCopy, Capture_BesideAThreadThatCopies_RecordsItsOwnAlone) {
+    const TestTensor tensor = filled(3), back = vector_of_f32();
+    std::atomic<bool> stop{false};
+    std::atomic<int> turned_away{0}, done{0}, wrong{0};
+    std::thread other([&] {
+        const TestTensor own(MEZZO_DTYPE_F32, {64});
+        const auto is_done = [&](mezzo_status status) {
+            (status == MEZZO_STATUS_OK ? done : turned_away) += 1;
+            wrong += status != MEZZO_STATUS_OK && status != MEZZO_STATUS_CAPTURE_INVALID;
+            return status == MEZZO_STATUS_OK;
+        };
+        while (!stop) {
+            mezzo_host_copy copy{};
+            if (is_done(mezzo_host_copy_create(&copy, own)) && is_done(mezzo_host_copy_wait(copy))) {
+                is_done(mezzo_host_copy_restore(own, copy));
+            }
+            wrong += mezzo_host_copy_destroy(copy) != MEZZO_STATUS_OK;
+        }
+    });
+    for (int i = 0; i < 300 || ((done < 20 || turned_away < 20) && i < 30000); ++i) {
+        const TestGraph graph([&] {
+            const TestCopy copy = finished_copy(tensor);
+            copy.restore(back);
+            copy.wait();
+        });
+        EXPECT_EQ(graph.info().ops, 4);
+        graph.launch();
+        if (::testing::Test::HasFailure()) break;
+    }
+    stop = true;
+    other.join();
+    EXPECT_EQ(wrong, 0);
+    EXPECT_GE(done, 20);
+    EXPECT_TRUE(holds(back, 3));
 }
 
 TEST(HostCopy, ATensorThatDoesNotFit_IsRejected) {
