@@ -61,12 +61,24 @@ internal abstract partial class Operation
     internal void NoteSources(Tensor output)
     {
         _autocast = Autocast.Current;
-        _made = [.. from made in MadeWith(output) select new SavedTensor(made, $"recomputing {Name}")];
-        _sources =
-        [
-            .. from source in Inputs.Concat(_saved.Select(saved => saved.Tensor)).Except(Made)
-               select new SavedTensor(source, $"recomputing {Name}"),
-        ];
+        var made = new List<SavedTensor> { new(output, Name, isForGradient: false) };
+        _own?.ForEach(own => made.Add(new SavedTensor(own, Name, isForGradient: false)));
+        var sources = new List<SavedTensor>(_inputs.Length);
+        foreach (var input in _inputs)
+        {
+            AddSource(input);
+        }
+
+        _saved.ForEach(saved => AddSource(saved.Tensor));
+        (_made, _sources) = ([.. made], [.. sources]);
+
+        void AddSource(Tensor? tensor)
+        {
+            if (tensor is not null && !made.Exists(other => other.Tensor == tensor) && !sources.Exists(other => other.Tensor == tensor))
+            {
+                sources.Add(new SavedTensor(tensor, Name, isForGradient: false));
+            }
+        }
     }
 
     /// <summary>Runs the forward pass once more, and gives what it makes back to the tensors that have been dropped.</summary>
@@ -107,7 +119,7 @@ internal abstract partial class Operation
     {
         if (_released)
         {
-            return new SavedTensor(tensor, Name);
+            return new SavedTensor(tensor, Name, isForGradient: false);
         }
 
         var saved = _saved[_savedAgain++];

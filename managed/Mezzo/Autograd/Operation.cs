@@ -55,8 +55,8 @@ internal abstract partial class Operation
         operation._inputs = Autocast.CastInputs(operation, inputs);
         CaptureTrace.Current?.Apply(operation, operation._inputs);
         bool isRecorded = NoGrad.IsRecording && Array.Exists(operation._inputs, input => input is { RequiresGrad: true });
-        TapeObserver[] observers = isRecorded && TapeObserver.IsAny ? [.. TapeObserver.All] : [];
-        foreach (var observer in observers)
+        var lastObserver = isRecorded ? TapeObserver.Last : null;
+        for (var observer = lastObserver; observer is not null; observer = observer.Outer)
         {
             observer.BeforeForward(operation);
         }
@@ -83,7 +83,7 @@ internal abstract partial class Operation
             }
         }
 
-        foreach (var observer in observers)
+        for (var observer = lastObserver; observer is not null; observer = observer.Outer)
         {
             observer.AfterForward(operation, output);
         }
@@ -195,7 +195,7 @@ internal abstract partial class Operation
         }
 
         tensor.SaveCount++;
-        _saved.Add(new SavedTensor(tensor, $"the gradient of {Name}"));
+        _saved.Add(new SavedTensor(tensor, Name, isForGradient: true));
         return _saved[^1];
     }
 

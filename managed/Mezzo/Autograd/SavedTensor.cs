@@ -5,15 +5,16 @@ namespace Mezzo.Autograd;
 internal readonly struct SavedTensor
 {
     private readonly Tensor _tensor;
-    private readonly string _use;
+    private readonly string _op;
+    private readonly bool _isForGradient;
     private readonly int _version;
 
     /// <param name="tensor">The tensor.</param>
-    /// <param name="use">What it is kept for, in words.</param>
-    public SavedTensor(Tensor tensor, string use)
+    /// <param name="op">Name of the op that keeps it.</param>
+    /// <param name="isForGradient">Whether it is kept for the op's gradient; else to run the op once more.</param>
+    public SavedTensor(Tensor tensor, string op, bool isForGradient)
     {
-        _tensor = tensor;
-        _use = use;
+        (_tensor, _op, _isForGradient) = (tensor, op, isForGradient);
         _version = tensor.Version;
     }
 
@@ -28,6 +29,6 @@ internal readonly struct SavedTensor
     public Tensor Value => _tensor.Version == _version
         ? _tensor
         : throw new InvalidOperationException(
-            $"One of the tensors needed for {_use} has been modified by an inplace operation: " +
+            $"One of the tensors needed for {(_isForGradient ? "the gradient of" : "recomputing")} {_op} has been modified by an inplace operation: " +
             $"{_tensor.Description} is at version {_tensor.Version}; expected version {_version} instead.");
 }

@@ -12,21 +12,24 @@ internal abstract class TapeObserver
     {
         get
         {
-            for (var observer = Installed.Value; observer is not null; observer = observer._outer)
+            for (var observer = Last; observer is not null; observer = observer.Outer)
             {
                 yield return observer;
             }
         }
     }
 
-    /// <summary>Whether anybody is to be told.</summary>
-    public static bool IsAny => Installed.Value is not null;
+    /// <summary>The observer that was installed last; null for none.</summary>
+    public static TapeObserver? Last => Installed.Value;
 
     /// <summary>
     /// Whether what runs is a trial, after which everything is to be as before: running statistics do not move, and random
     /// draws are not counted.
     /// </summary>
-    public static bool IsInTrial => IsAny && All.Any(observer => observer.IsTrial);
+    public static bool IsInTrial => Last is not null && All.Any(observer => observer.IsTrial);
+
+    /// <summary>The one that was installed before this one; null for none.</summary>
+    public TapeObserver? Outer => _outer;
 
     /// <summary>Whether what runs while this one is installed is a trial.</summary>
     protected virtual bool IsTrial => false;

@@ -71,28 +71,10 @@ public sealed class CheckpointPlan
         CheckpointProfile.Measure(model, sample, device).ForBudget(bytes);
 
     /// <summary>Plans the forward pass that runs until the result is disposed of.</summary>
-    public IDisposable Enter() => new Entered(this);
+    public IDisposable Enter() => new PlannedRun(_record, _schedule, difference => Difference = difference).Begin();
 
     /// <inheritdoc/>
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
         $"{Regions} regions, {OffloadedBytes} bytes on the host, {PredictedPeakBytes} bytes at most, {RecomputeSeconds + WaitSeconds:g3} s more than {_record.Seconds:g3} s");
-
-    private sealed class Entered : IDisposable
-    {
-        private readonly CheckpointPlan _plan;
-        private readonly PlannedRun _run;
-
-        public Entered(CheckpointPlan plan)
-        {
-            _plan = plan;
-            _run = new PlannedRun(plan._record, plan._schedule).Begin();
-        }
-
-        public void Dispose()
-        {
-            _run.Dispose();
-            _plan.Difference = _run.Difference;
-        }
-    }
 }

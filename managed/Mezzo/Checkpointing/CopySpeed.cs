@@ -12,16 +12,17 @@ internal sealed record CopySpeed(double Latency, double BytesPerSecond)
     private const long SmallBytes = 4096;
     private const long LargeBytes = 16 << 20;
 
-    /// <summary>Measures a device; null where its memory is the host's, so that nothing is gained.</summary>
+    /// <summary>Measures a device; null where its memory is the host's, so that nothing is gained, or has no room for it.</summary>
     public static CopySpeed? Measure(Device device)
     {
-        if (device.Type == DeviceType.Cpu)
+        long largeBytes = device.Type == DeviceType.Cpu ? 0 : Math.Min(LargeBytes, device.AvailableMemory / 3); // there, back, and some
+        if (largeBytes < 2 * SmallBytes)
         {
             return null;
         }
 
         double latency = Seconds(device, SmallBytes);
-        return new CopySpeed(latency, LargeBytes / Math.Max(Seconds(device, LargeBytes) - latency, 1e-9));
+        return new CopySpeed(latency, largeBytes / Math.Max(Seconds(device, largeBytes) - latency, 1e-9));
     }
 
     /// <summary>Seconds for so many bytes, one way.</summary>

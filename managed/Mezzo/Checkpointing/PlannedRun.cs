@@ -8,7 +8,10 @@ namespace Mezzo.Checkpointing;
 /// A step whose ops are not those that were measured, because it takes another path, is right all
 /// the same: from the first op that differs on, nothing is dropped.
 /// </remarks>
-internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule) : TapeObserver, IDisposable
+/// <param name="record">The step that was measured.</param>
+/// <param name="schedule">What is dropped of it.</param>
+/// <param name="report">Is told in the end how the step differed from the one that was measured; null for not at all.</param>
+internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule, Action<string?> report) : TapeObserver, IDisposable
 {
     private readonly Stack<(ScheduledRegion Scheduled, CheckpointRegion Region)> _open = [];
     private readonly Dictionary<int, Tensor> _passing = []; // what later ops will read
@@ -20,10 +23,8 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule) : Tap
     private IDisposable? _installation;
     private CheckpointRegion? _aroundNext;
     private int _position;
+    private string? _difference;
     private bool _isOver;
-
-    /// <summary>What differs from the step that was measured; null for nothing.</summary>
-    public string? Difference { get; private set; }
 
     /// <summary>Begins a forward pass.</summary>
     public PlannedRun Begin()
@@ -63,6 +64,7 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule) : Tap
         }
 
         _installation?.Dispose();
+        report(_difference);
     }
 
     private void Before(Operation operation)
@@ -181,7 +183,7 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule) : Tap
     /// <summary>Ends what is open, and drops nothing of it.</summary>
     private void Stop(string? difference)
     {
-        Difference ??= difference;
+        _difference ??= difference;
         _isOver = true;
         _aroundNext?.Abandon();
         _aroundNext = null;

@@ -16,7 +16,7 @@ internal sealed class TapeRecorder : TapeObserver
     private readonly Dictionary<Operation, int> _positions = [];
     private readonly List<int> _there = []; // those that have not been freed
     private readonly GradientsAside _gradients;
-    private readonly int _regionOps;
+    private readonly Squeeze _squeeze;
     private readonly HashSet<int> _dropped = [];
     private readonly long _bytesBefore;
     private CheckpointRegion? _region;
@@ -26,9 +26,9 @@ internal sealed class TapeRecorder : TapeObserver
     private long _freedBytes;
     private long _start;
 
-    private TapeRecorder(Device device, GradientsAside gradients, int regionOps)
+    private TapeRecorder(Device device, GradientsAside gradients, Squeeze squeeze)
     {
-        (_device, _gradients, _regionOps) = (device, gradients, regionOps);
+        (_device, _gradients, _squeeze) = (device, gradients, squeeze);
         _bytesAfterOp = device.Memory.CurrentBytes;
         _bytesBefore = _bytesAfterOp - gradients.Bytes;
     }
@@ -45,11 +45,11 @@ internal sealed class TapeRecorder : TapeObserver
     public static TapeRecord Measure<T>(Device device, int runs, Func<T> forward, Func<T, Tensor> finish, bool accumulates = false)
     {
         using var gradients = new GradientsAside(accumulates);
-        int regionOps = WarmUp(device, gradients, forward, finish);
-        var record = Run(device, gradients, regionOps, forward, finish);
+        var squeeze = WarmUp(device, gradients, forward, finish);
+        var record = Run(device, gradients, squeeze, forward, finish);
         for (int run = 1; run < runs; run++)
         {
-            record = record.Fastest(Run(device, gradients, regionOps, forward, finish));
+            record = record.Fastest(Run(device, gradients, squeeze, forward, finish));
         }
 
         return record;
@@ -58,7 +58,7 @@ internal sealed class TapeRecorder : TapeObserver
     public override void BeforeForward(Operation operation)
     {
         // Not right after the op, when the program has not said yet what it needs no longer.
-        if (_region is not null && _ops.Count % _regionOps == 0)
+        if (_region is not null && _ops.Count % _squeeze.RegionOps == 0)
         {
             EndRegion(_lastOutput!);
         }
@@ -72,7 +72,7 @@ internal sealed class TapeRecorder : TapeObserver
 
         _bytesAfterOp += _device.Memory.CurrentBytes - bytes;
         _freedBytes = TakeFreed(_ops.Count - 1);
-        if (_regionOps != int.MaxValue && _region is null)
+        if (_squeeze != Squeeze.None && _region is null)
         {
             _region = CheckpointRegion.Begin();
         }
@@ -93,7 +93,7 @@ internal sealed class TapeRecorder : TapeObserver
             ForwardSeconds = seconds,
             ForwardPeak = _device.Memory.PeakBytes - _bytesAtStart,
             EndsWithRelu = operation.EndsWithRelu,
-            MaskSeconds = operation.EndsWithRelu ? MeasureMask(output) : 0,
+            MaskSeconds = operation.EndsWithRelu && _device.AvailableMemory > 2 * AlignedBytes(output) ? MeasureMask(output) : 0,
         };
         foreach (int source in op.Sources)
         {
@@ -135,29 +135,28 @@ internal sealed class TapeRecorder : TapeObserver
         }
     }
 
-    /// <summary>Runs the step, and finds in how few ops at a time it must be checkpointed to fit.</summary>
-    /// <returns>Number of ops; <see cref="int.MaxValue"/> for a step that fits as it is.</returns>
-    private static int WarmUp<T>(Device device, GradientsAside gradients, Func<T> forward, Func<T, Tensor> finish)
+    /// <summary>Runs the step, and finds how much it must be squeezed to fit.</summary>
+    private static Squeeze WarmUp<T>(Device device, GradientsAside gradients, Func<T> forward, Func<T, Tensor> finish)
     {
-        int[] regionOps = [int.MaxValue, 32, 8, 2];
+        Squeeze[] squeezes = [Squeeze.None, new(32), new(8), new(2), .. device.Type == DeviceType.Cpu ? [] : new Squeeze[] { new(2, CopiesToHost: true) }];
         for (int i = 0; ; i++)
         {
             try
             {
-                Run(device, gradients, regionOps[i], forward, finish);
-                return regionOps[i];
+                Run(device, gradients, squeezes[i], forward, finish);
+                return squeezes[i];
             }
-            catch (MezzoException exception) when (exception.Status == MezzoStatus.OutOfMemory && i + 1 < regionOps.Length)
+            catch (MezzoException exception) when (exception.Status == MezzoStatus.OutOfMemory && i + 1 < squeezes.Length)
             {
                 gradients.Clear();
             }
         }
     }
 
-    private static TapeRecord Run<T>(Device device, GradientsAside gradients, int regionOps, Func<T> forward, Func<T, Tensor> finish)
+    private static TapeRecord Run<T>(Device device, GradientsAside gradients, Squeeze squeeze, Func<T> forward, Func<T, Tensor> finish)
     {
         using var scope = TensorScope.Begin();
-        var recorder = new TapeRecorder(device, gradients, regionOps);
+        var recorder = new TapeRecorder(device, gradients, squeeze);
         int planned;
         using (recorder.Install())
         {
@@ -183,7 +182,7 @@ internal sealed class TapeRecorder : TapeObserver
         }
 
         gradients.EndRun();
-        return new TapeRecord(recorder._ops, recorder._tensors, planned, recorder._bytesBefore, IsWhole: regionOps == int.MaxValue);
+        return new TapeRecord(recorder._ops, recorder._tensors, planned, recorder._bytesBefore, IsWhole: squeeze == Squeeze.None);
     }
 
     /// <summary>Notes which tensors are transient, and ends the region that makes the step fit, if there is one.</summary>
@@ -201,12 +200,32 @@ internal sealed class TapeRecorder : TapeObserver
 
         _region.End([output]);
         _region = null;
+        if (_squeeze.CopiesToHost)
+        {
+            CopyToHost(output);
+        }
+
         foreach (int number in _there.Where(number => _made[number].IsDropped))
         {
             _dropped.Add(number);
         }
 
         _bytesAfterOp = _device.Memory.CurrentBytes;
+    }
+
+    /// <summary>Frees what regions have kept, but for the tensor that flows on.</summary>
+    private void CopyToHost(Tensor output)
+    {
+        foreach (int number in _there)
+        {
+            var made = _made[number];
+            if (made != output && made is { CanBePutAside: true, SaveCount: > 0, IsView: false })
+            {
+                var copy = new HostCopy(made);
+                copy.Wait();
+                made.PutAside(copy);
+            }
+        }
     }
 
     /// <summary>Bytes of tensors that have been freed since this was asked last, after the op at a position.</summary>
@@ -276,6 +295,15 @@ internal sealed class TapeRecorder : TapeObserver
 
     private int[] Known(IEnumerable<Tensor> tensors) =>
         [.. tensors.Where(_numbers.ContainsKey).Select(tensor => _numbers[tensor])];
+
+    /// <summary>How a step is made to fit while it is measured.</summary>
+    /// <param name="RegionOps">Number of ops that are checkpointed at a time.</param>
+    /// <param name="CopiesToHost">Whether what is kept between them is copied to the host.</param>
+    private readonly record struct Squeeze(int RegionOps, bool CopiesToHost = false)
+    {
+        /// <summary>Not at all.</summary>
+        public static Squeeze None { get; } = new(int.MaxValue);
+    }
 
     /// <summary>Gradients that leaves had before, put aside while others are computed, and put back.</summary>
     private sealed class GradientsAside(bool accumulates) : IDisposable

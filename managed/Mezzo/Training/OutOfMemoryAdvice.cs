@@ -11,8 +11,9 @@ internal static class OutOfMemoryAdvice
     /// <summary>The advice for a step that has failed; nothing where it cannot even be run in parts.</summary>
     public static string For(TrainingStep training, StepFunction function)
     {
-        // So many can be had, as they have been.
-        long bytes = training.Optimizer.Device.Memory.PeakBytes;
+        // So many can be had, as they have been, or are free now.
+        var device = training.Optimizer.Device;
+        long bytes = Math.Max(device.Memory.PeakBytes, device.Memory.CurrentBytes + device.Memory.GraphBytes + device.AvailableMemory);
         try
         {
             return For(training.Profile(function), bytes, function.MicroBatches);
@@ -37,7 +38,8 @@ internal static class OutOfMemoryAdvice
 
     private static string Describe(CheckpointPlan plan)
     {
-        double more = plan.RecomputeSeconds / (plan.PredictedSeconds - plan.RecomputeSeconds);
+        double extra = plan.RecomputeSeconds + plan.WaitSeconds;
+        double more = extra / (plan.PredictedSeconds - extra);
         return string.Create(CultureInfo.InvariantCulture, $"{Megabytes(plan.PredictedPeakBytes)} at most, for {100 * more:f0}% more time");
     }
 

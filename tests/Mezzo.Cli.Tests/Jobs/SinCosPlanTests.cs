@@ -50,6 +50,17 @@ public sealed class SinCosPlanTests
     }
 
     [Test]
+    public void Table_TellsWhatTheChosenPlanKeepsInHostMemory()
+    {
+        var all = new PlannedStep(1000, 900, 1, 0, 0);
+        var copying = new PlannedStep(500, 400, 1.5, 0.25, 3) { WaitSeconds = 0.25, OffloadedBytes = 2048 };
+        var result = new SinCosPlanResult(new SinCosOptions(), 2, true, all, [copying, all], copying, "made up");
+        Assert.That(SinCosPlanTable.Create(result, SampleResults.Environment).Lines(), Has.Some.Matches(@"^in host memory +2\.0 KiB$"));
+        Assert.That(copying.ExtraTime, Is.EqualTo(0.5));
+        Assert.That(SinCosPlanTable.Create(result with { Chosen = all }, SampleResults.Environment).Lines(), Has.None.Contains("host memory"));
+    }
+
+    [Test]
     public void Shares_AreThoseOfTheStepThatKeepsAll()
     {
         var row = SinCosPlanTable.Create(Result(100, 49), SampleResults.Environment).Rows.Single(row => row.Label == "chosen");

@@ -9,10 +9,20 @@ namespace Mezzo.Cli.Jobs.Checkpointing;
 /// <param name="Regions">Number of regions that are computed once more.</param>
 internal sealed record PlannedStep(long PeakBytes, long ActivationBytes, double Seconds, double RecomputeSeconds, int Regions)
 {
-    /// <summary>What a plan predicts.</summary>
-    public static PlannedStep Of(CheckpointPlan plan) => new(
-        plan.PredictedPeakBytes, plan.PredictedActivationBytes, plan.PredictedSeconds, plan.RecomputeSeconds, plan.Regions);
+    /// <summary>Time of it in which the device waits for copies to host memory and back.</summary>
+    public double WaitSeconds { get; init; }
 
-    /// <summary>How much longer it takes than without computing anything once more: 0.25 is a quarter.</summary>
-    public double ExtraTime => Seconds > RecomputeSeconds ? RecomputeSeconds / (Seconds - RecomputeSeconds) : 0;
+    /// <summary>Bytes of activations that are kept in host memory.</summary>
+    public long OffloadedBytes { get; init; }
+
+    /// <summary>What a plan predicts.</summary>
+    public static PlannedStep Of(CheckpointPlan plan) =>
+        new(plan.PredictedPeakBytes, plan.PredictedActivationBytes, plan.PredictedSeconds, plan.RecomputeSeconds, plan.Regions)
+        {
+            WaitSeconds = plan.WaitSeconds,
+            OffloadedBytes = plan.OffloadedBytes,
+        };
+
+    /// <summary>How much longer it takes than without computing anything once more, or waiting for copies: 0.25 is a quarter.</summary>
+    public double ExtraTime => Seconds > RecomputeSeconds + WaitSeconds ? (RecomputeSeconds + WaitSeconds) / (Seconds - RecomputeSeconds - WaitSeconds) : 0;
 }

@@ -44,7 +44,9 @@ internal static class SinCosPlanJson
         json.WriteNumber("activation_bytes", step.ActivationBytes);
         json.WriteNumber("seconds", step.Seconds);
         json.WriteNumber("recompute_seconds", step.RecomputeSeconds);
+        json.WriteNumber("wait_seconds", step.WaitSeconds);
         json.WriteNumber("regions", step.Regions);
+        json.WriteNumber("offloaded_bytes", step.OffloadedBytes);
         json.WriteEndObject();
     }
 }

@@ -35,7 +35,10 @@ internal static class SinCosPlanTable
                 Row("no checkpointing", result.Uncheckpointed),
                 .. Shown(result).Select(step => Row(step == result.Chosen ? "chosen" : "", step)),
             ],
-            [new Fact("chosen", result.Reason)]);
+            [
+                new Fact("chosen", result.Reason),
+                .. result.Chosen.OffloadedBytes > 0 ? [new Fact("in host memory", Format.Bytes(result.Chosen.OffloadedBytes))] : Array.Empty<Fact>(),
+            ]);
     }
 
     /// <summary>What the chosen plan comes to, as a headline.</summary>
