@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The host processor as a device: memory from the C library, work finished when a call returns.
 #include "core/device.h"
+#include "core/host_poison.h"
+#include "core/host_range.h"
 #include "core/system_memory.h"
 
 #include <cstdlib>
@@ -10,10 +12,6 @@
 #include <vector>
 
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#endif
 
 namespace mezzo {
 namespace {
@@ -34,26 +32,6 @@ std::string processor_name() {
     return "CPU";
 }
 
-// Under AddressSanitizer, blocks in the cache and the bytes past a tensor's last are out of bounds, and
-// fresh elements are NaN.
-#if defined(__SANITIZE_ADDRESS__)
-void unpoison(void *block, int64_t bytes) {
-    ASAN_UNPOISON_MEMORY_REGION(block, static_cast<size_t>(bytes));
-}
-void poison_for_use(void *block, int64_t bytes, int64_t block_bytes) {
-    unpoison(block, block_bytes);
-    std::memset(block, 0xff, static_cast<size_t>(block_bytes));
-    ASAN_POISON_MEMORY_REGION(static_cast<char *>(block) + bytes, static_cast<size_t>(block_bytes - bytes));
-}
-void poison_for_rest(void *block, int64_t block_bytes) {
-    ASAN_POISON_MEMORY_REGION(block, static_cast<size_t>(block_bytes));
-}
-#else
-void unpoison(void *, int64_t) {}
-void poison_for_use(void *, int64_t, int64_t) {}
-void poison_for_rest(void *, int64_t) {}
-#endif
-
 class HostMemory final : public MemorySource {
   public:
     void *allocate_block(int64_t bytes) noexcept override {
@@ -71,6 +49,7 @@ class HostMemory final : public MemorySource {
             return -1;
         }
     }
+    std::unique_ptr<MemoryRange> reserve_range() override { return reserve_host_range(physical_bytes()); }
     void on_use(void *block, int64_t bytes, int64_t block_bytes, bool) noexcept override {
         poison_for_use(block, bytes, block_bytes);
     }

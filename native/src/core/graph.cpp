@@ -4,6 +4,7 @@
 
 #include "core/handle_table.h"
 #include "core/host_copy.h"
+#include "core/memory_pool.h"
 #include "core/tensor.h"
 
 #include <utility>
@@ -69,7 +70,7 @@ Capture::Capture(Device &device) : device_(device), pool_(device.memory().enter_
         host_pool_ = device.host_memory().enter_pool();
         recorder_ = device.record();
     } catch (...) {
-        leave_pools();
+        leave_pools(false);
         throw;
     }
 }
@@ -79,14 +80,14 @@ Capture::~Capture() {
     for (const auto &copy : copies_under_way_) copy->end_capture();
     copies_under_way_.clear();
     if (pool_ == nullptr) return;
-    leave_pools();
+    leave_pools(false);
     device_.memory().drop_pool(*pool_);
     device_.host_memory().drop_pool(*host_pool_);
 }
 
-void Capture::leave_pools() noexcept {
-    device_.memory().leave_pool();
-    device_.host_memory().leave_pool();
+void Capture::leave_pools(bool finished) noexcept {
+    device_.memory().leave_pool(finished);
+    device_.host_memory().leave_pool(finished);
 }
 
 void Capture::add(std::string_view op, const std::function<void()> &work) {
@@ -124,7 +125,7 @@ void Capture::mix(uint64_t value) {
 mezzo_graph Capture::finish() {
     std::unique_ptr<Recording> recording = recorder_->finish();
     const mezzo_graph_info info = {device_.id(), ops_, pool_->bytes(), signature_};
-    leave_pools();
+    leave_pools(true);
     const auto graph = std::make_shared<const Graph>(device_, std::move(recording), pool_, host_pool_,
                                                      std::move(outside_), std::move(outside_copies_), info);
     pool_ = nullptr; // the graph drops it

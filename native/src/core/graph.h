@@ -57,7 +57,7 @@ class Capture {
 
   private:
     void mix(uint64_t value);
-    void leave_pools() noexcept;
+    void leave_pools(bool finished) noexcept;
 
     Device &device_;
     std::shared_ptr<MemoryPool> pool_;

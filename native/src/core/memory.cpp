@@ -2,6 +2,7 @@
 #include "core/memory.h"
 
 #include "core/device.h"
+#include "core/memory_pool.h"
 
 #include <algorithm>
 #include <limits>
@@ -30,17 +31,28 @@ void *take_resting(BlocksBySize &resting, int64_t rounded) noexcept {
 
 } // namespace
 
+std::unique_ptr<MemoryRange> MemorySource::reserve_range() {
+    return nullptr;
+}
+
+Allocator::Allocator(MemorySource &source) : source_(source), plans_(std::make_unique<LayoutPlans>()) {}
+
+Allocator::~Allocator() {
+    trim();
+}
+
 void *Allocator::allocate(int64_t bytes) {
     if (bytes < 1 || bytes > std::numeric_limits<int64_t>::max() - kMemoryAlignment) fail_bytes(bytes);
     const int64_t rounded = round_up(bytes);
     const std::lock_guard<ForkMutex> lock(mutex_);
-    MemoryPool *pool = pool_in_use();
+    const std::shared_ptr<MemoryPool> pool = pool_in_use();
+    const int64_t growth = pool != nullptr ? pool->growth(rounded) : rounded;
 
-    if (limit_ != 0 && rounded > limit_ - reserved_bytes()) {
+    if (limit_ != 0 && growth > limit_ - reserved_bytes()) {
         fail(MEZZO_STATUS_OUT_OF_MEMORY, "%lld bytes were asked for, %lld are in use and the limit is %lld",
              static_cast<long long>(rounded), static_cast<long long>(reserved_bytes()), static_cast<long long>(limit_));
     }
-    void *block = take(rounded, pool);
+    void *block = pool != nullptr ? take_from(pool, rounded, growth) : take(rounded);
     if (block == nullptr) {
         fail(MEZZO_STATUS_OUT_OF_MEMORY, "%lld bytes were asked for, which %s; %s", static_cast<long long>(rounded),
              source_.lack(), usage_text_locked().c_str());
@@ -50,6 +62,7 @@ void *Allocator::allocate(int64_t bytes) {
     stats_.current_bytes += rounded;
     stats_.peak_bytes = std::max(stats_.peak_bytes, reserved_bytes());
     high_water_ = std::max(high_water_, stats_.current_bytes);
+    most_held_ = std::max(most_held_, reserved_bytes() + stats_.cached_bytes);
     return block;
 }
 
@@ -63,37 +76,50 @@ std::string Allocator::usage_text_locked() const {
     return (free < 0 ? "" : std::to_string(free) + " are free, ") + std::to_string(reserved_bytes()) + " are in use";
 }
 
-/// The pool that the calling thread has entered.
-MemoryPool *Allocator::pool_in_use() const noexcept {
-    return entered_ != nullptr && pool_thread_ == std::this_thread::get_id() ? entered_.get() : nullptr;
+/// The pool that the calling thread has entered, null for none.
+std::shared_ptr<MemoryPool> Allocator::pool_in_use() const noexcept {
+    return entered_ != nullptr && pool_thread_ == std::this_thread::get_id() ? entered_ : nullptr;
 }
 
-/// A block for a pool or, where that is null, for anybody; null when there is none to be had.
-void *Allocator::take(int64_t rounded, MemoryPool *pool) {
-    if (pool != nullptr) {
-        if (void *block = take_resting(pool->resting_, rounded); block != nullptr) {
-            stats_.graph_bytes -= rounded;
-            return block;
-        }
-    }
+/// A block for anybody; null when there is none to be had.
+void *Allocator::take(int64_t rounded) {
     void *block = take_resting(cache_, rounded);
-    if (block != nullptr) {
-        stats_.cached_bytes -= rounded;
-    } else {
-        block = take_new(rounded);
+    if (block == nullptr) return take_new(rounded);
+    stats_.cached_bytes -= rounded;
+    return block;
+}
+
+/// A block for a pool, which grows by `growth` for it; null when there is none to be had.
+void *Allocator::take_from(const std::shared_ptr<MemoryPool> &pool, int64_t rounded, int64_t growth) {
+    if (growth > 0) make_room(growth);
+    void *block = pool->take(rounded);
+    if (block == nullptr && stats_.cached_bytes > 0) {
+        trim_locked();
+        block = pool->take(rounded);
     }
-    if (pool != nullptr && block != nullptr) {
-        try {
-            pool->blocks_.insert(block);
-            pool_of_.emplace(block, pool);
-            pool->bytes_ += rounded;
-        } catch (...) {
-            pool->blocks_.erase(block);
-            source_.free_block(block, rounded);
-            throw;
-        }
+    if (block == nullptr) return nullptr;
+    stats_.graph_bytes += growth - rounded;
+    try {
+        pool_of_.emplace(block, pool);
+    } catch (...) {
+        stats_.graph_bytes += rounded;
+        pool->release(block, rounded);
+        throw;
     }
     return block;
+}
+
+/// What steps that ran op by op have left in the cache goes before pools make the process hold more than ever.
+void Allocator::make_room(int64_t bytes) noexcept {
+    while (stats_.cached_bytes > 0 && reserved_bytes() + stats_.cached_bytes + bytes > most_held_) {
+        BlocksBySize::value_type *largest = nullptr;
+        for (auto &entry : cache_) {
+            if (!entry.second.empty() && (largest == nullptr || entry.first > largest->first)) largest = &entry;
+        }
+        source_.free_block(largest->second.back(), largest->first);
+        largest->second.pop_back();
+        stats_.cached_bytes -= largest->first;
+    }
 }
 
 void *Allocator::take_new(int64_t rounded) {
@@ -117,11 +143,11 @@ void Allocator::release(void *block, int64_t bytes) noexcept {
         rest_in_cache(block, rounded);
         return;
     }
-    try {
-        pooled->second->resting_[rounded].push_back(block);
-        stats_.graph_bytes += rounded;
-    } catch (...) { // no memory to remember it by: it stays the pool's until that is dropped, unused
-    }
+    MemoryPool &pool = *pooled->second;
+    stats_.graph_bytes -= pool.resting_bytes();
+    pool.release(block, rounded);
+    stats_.graph_bytes += pool.resting_bytes();
+    pool_of_.erase(pooled);
 }
 
 void Allocator::rest_in_cache(void *block, int64_t rounded) noexcept {
@@ -134,30 +160,25 @@ void Allocator::rest_in_cache(void *block, int64_t rounded) noexcept {
 }
 
 std::shared_ptr<MemoryPool> Allocator::enter_pool() {
-    auto pool = std::make_shared<MemoryPool>();
     const std::lock_guard<ForkMutex> lock(mutex_);
-    entered_ = pool;
+    entered_ = make_pool(source_, *plans_);
     pool_thread_ = std::this_thread::get_id();
-    return pool;
+    return entered_;
 }
 
-void Allocator::leave_pool() noexcept {
+void Allocator::leave_pool(bool finished) noexcept {
     const std::lock_guard<ForkMutex> lock(mutex_);
+    try {
+        if (finished) entered_->teach(*plans_);
+    } catch (...) { // no memory for a plan
+    }
     entered_ = nullptr;
 }
 
 void Allocator::drop_pool(MemoryPool &pool) noexcept {
     const std::lock_guard<ForkMutex> lock(mutex_);
-    for (void *block : pool.blocks_) pool_of_.erase(block);
-    for (const auto &[bytes, blocks] : pool.resting_) {
-        for (void *block : blocks) {
-            stats_.graph_bytes -= bytes;
-            source_.on_rest(block, bytes);
-            rest_in_cache(block, bytes);
-        }
-    }
-    pool.blocks_.clear();
-    pool.resting_.clear();
+    stats_.graph_bytes -= pool.resting_bytes();
+    pool.drop();
 }
 
 void Allocator::trim_locked() noexcept {

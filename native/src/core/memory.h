@@ -9,10 +9,13 @@
 #include <memory>
 #include <thread>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 namespace mezzo {
+
+class LayoutPlans;
+class MemoryPool;
+class MemoryRange;
 
 /// Alignment of every block, and the unit that sizes are rounded up to.
 inline constexpr int64_t kMemoryAlignment = 64;
@@ -26,6 +29,10 @@ class MemorySource {
     /// cause is another one than a lack of memory.
     virtual void *allocate_block(int64_t bytes) = 0;
     virtual void free_block(void *block, int64_t bytes) noexcept = 0;
+
+    /// Addresses for all the memory that the source could have, with nothing behind them yet; null when the source has
+    /// no such thing, or no addresses are left.
+    virtual std::unique_ptr<MemoryRange> reserve_range();
 
     /// Bytes that could still be had, as far as the source knows; below 0 when it does not.
     virtual int64_t free_bytes() noexcept { return -1; }
@@ -42,26 +49,11 @@ class MemorySource {
 /// Blocks at rest, by size.
 using BlocksBySize = std::unordered_map<int64_t, std::vector<void *>>;
 
-/// The memory of one captured graph. Between replays nobody else may have it, so its blocks come back to the
-/// pool, to be used again within the same capture, and not to the allocator's cache.
-class MemoryPool {
-  public:
-    bool owns(void *block) const { return blocks_.contains(block); }
-    int64_t bytes() const { return bytes_; }
-
-  private:
-    friend class Allocator;
-
-    std::unordered_set<void *> blocks_; // all of them, at rest or in use
-    int64_t bytes_ = 0;                 // of all of them
-    BlocksBySize resting_;
-};
-
 /// Keeps freed blocks by size: a training step asks for the same sizes again and again. Thread-safe.
 class Allocator {
   public:
-    explicit Allocator(MemorySource &source) : source_(source) {}
-    ~Allocator() { trim(); }
+    explicit Allocator(MemorySource &source);
+    ~Allocator();
     Allocator(const Allocator &) = delete;
     Allocator &operator=(const Allocator &) = delete;
 
@@ -74,11 +66,12 @@ class Allocator {
     void trim() noexcept;
     void reset_peak() noexcept;
 
-    /// From now on the calling thread's blocks come from a new pool, until leave_pool().
+    /// From now on the calling thread's blocks come from a new pool, until leave_pool(). Pools learn from those whose
+    /// capture is finished.
     std::shared_ptr<MemoryPool> enter_pool();
-    void leave_pool() noexcept;
+    void leave_pool(bool finished) noexcept;
 
-    /// Gives a pool's blocks back to the cache, those in use when they are released.
+    /// Gives a pool's memory back to the system, that of blocks in use when they are released.
     void drop_pool(MemoryPool &pool) noexcept;
 
     /// 0 for no limit.
@@ -95,9 +88,11 @@ class Allocator {
     std::string usage_text() const;
 
   private:
-    MemoryPool *pool_in_use() const noexcept;
-    void *take(int64_t rounded, MemoryPool *pool);
+    std::shared_ptr<MemoryPool> pool_in_use() const noexcept;
+    void *take(int64_t rounded);
     void *take_new(int64_t rounded);
+    void *take_from(const std::shared_ptr<MemoryPool> &pool, int64_t rounded, int64_t growth);
+    void make_room(int64_t bytes) noexcept;
     std::string usage_text_locked() const;
     void rest_in_cache(void *block, int64_t rounded) noexcept;
     void trim_locked() noexcept;
@@ -106,11 +101,13 @@ class Allocator {
     MemorySource &source_;
     mutable ForkMutex mutex_;
     BlocksBySize cache_;
-    std::unordered_map<void *, MemoryPool *> pool_of_; // of the blocks that belong to one
-    std::shared_ptr<MemoryPool> entered_;              // of the thread pool_thread_
+    std::unordered_map<void *, std::shared_ptr<MemoryPool>> pool_of_; // of the blocks in use that belong to one
+    std::shared_ptr<MemoryPool> entered_;                             // of the thread pool_thread_
     std::thread::id pool_thread_;
+    std::unique_ptr<LayoutPlans> plans_;
     mezzo_memory_stats stats_{};
     int64_t high_water_ = 0; // largest current_bytes ever, resets of the peak notwithstanding
+    int64_t most_held_ = 0;  // most bytes ever held, in use, by graphs and in the cache
     int64_t limit_ = 0;
 };
 

@@ -18,7 +18,12 @@ bool poison_is_asked_for() {
 } // namespace
 
 CudaMemory::CudaMemory(const CudaDevice &device, int ordinal, std::shared_ptr<CudaStream> work)
-    : device_(device), ordinal_(ordinal), work_(std::move(work)), memory_(ordinal), poison_(poison_is_asked_for()) {}
+    : device_(device),
+      ordinal_(ordinal),
+      work_(std::move(work)),
+      memory_(ordinal),
+      ranges_(device, ordinal, work_),
+      poison_(poison_is_asked_for()) {}
 
 void *CudaMemory::allocate_block(int64_t bytes) {
     device_.make_current();

@@ -270,6 +270,163 @@ TEST(Graph, BadHandlesAndPointers_AreRejected) {
                  "graph_capture_begin: there is no device cpu:3: indices of this kind go from 0 to 0");
 }
 
+/// A capture under way, aborted unless it is finished.
+class CaptureScope {
+  public:
+    CaptureScope() { EXPECT_OK(mezzo_graph_capture_begin(kDevice)); }
+    ~CaptureScope() { EXPECT_OK(mezzo_graph_capture_abort(kDevice)); }
+    CaptureScope(const CaptureScope &) = delete;
+    CaptureScope &operator=(const CaptureScope &) = delete;
+};
+
+/// out = 2 layers * x, by a forward pass whose activations are computed once more in the backward pass, segment by
+/// segment, with small tensors between them that stay to the end. Sizes are those of f32, bf16 and numbers alone.
+void issue_checkpointed_step(const TestTensor &out, const TestTensor &x) {
+    constexpr int64_t kElements = 8000;
+    constexpr int kSegments = 4, kLayers = 5;
+    std::vector<TestTensor> kept, small;
+    const auto layers = [&](std::vector<TestTensor> &made, const TestTensor &from) {
+        for (int i = 0; i < kLayers; ++i) {
+            const TestTensor &input = made.empty() ? from : made.back();
+            TestTensor next(i % 2 == 0 ? MEZZO_DTYPE_BF16 : MEZZO_DTYPE_F32, {kElements});
+            EXPECT_OK(mezzo_cast_forward(next, input));
+            made.push_back(std::move(next));
+        }
+    };
+    for (int segment = 0; segment < kSegments; ++segment) {
+        std::vector<TestTensor> dropped;
+        layers(dropped, segment == 0 ? x : kept.back());
+        kept.emplace_back(MEZZO_DTYPE_F32, Shape{kElements});
+        EXPECT_OK(mezzo_cast_forward(kept.back(), dropped.back()));
+    }
+    EXPECT_OK(mezzo_fill(out, 0));
+    for (int segment = kSegments; segment-- > 0;) {
+        std::vector<TestTensor> made;
+        layers(made, segment == 0 ? x : kept[static_cast<size_t>(segment) - 1]);
+        for (; !made.empty(); made.pop_back()) {
+            small.emplace_back(MEZZO_DTYPE_F32, Shape{501});
+            EXPECT_OK(mezzo_fill(small.back(), 2));
+            TestTensor wide(MEZZO_DTYPE_F32, {kElements});
+            EXPECT_OK(mezzo_cast_forward(wide, made.back()));
+            EXPECT_OK(mezzo_add_forward(out, out, wide));
+        }
+        kept.pop_back();
+    }
+    for (const TestTensor &tensor : small) { // still theirs?
+        TestTensor part = out.view(0, {501});
+        EXPECT_OK(mezzo_add_forward(part, part, tensor));
+    }
+}
+
+TEST(Graph, ACheckpointedStep_CapturedTwice_TakesWhatLivesAtMost) {
+    const TestTensor x(MEZZO_DTYPE_F32, {8000}, std::vector<double>(8000, 3));
+    const TestTensor out(MEZZO_DTYPE_F32, {8000}), expected(MEZZO_DTYPE_F32, {8000});
+    issue_checkpointed_step(expected, x); // makes what it makes once
+    ASSERT_OK(mezzo_memory_peak_reset(kDevice));
+    const mezzo_memory_stats before = stats();
+    issue_checkpointed_step(expected, x);
+    const int64_t live = stats().peak_bytes - before.peak_bytes;
+    for (int capture = 0; capture < 3; ++capture) {
+        ASSERT_OK(mezzo_memory_peak_reset(kDevice));
+        ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+        issue_checkpointed_step(out, x);
+        const TestGraph graph;
+        EXPECT_GE(graph.info().memory_bytes, live);
+        EXPECT_LE(graph.info().memory_bytes, capture == 0 ? live + 32000 : live + live / 100);
+        EXPECT_EQ(stats().peak_bytes, before.peak_bytes + graph.info().memory_bytes);
+        EXPECT_EQ(stats().graph_bytes, before.graph_bytes + graph.info().memory_bytes);
+        for (int launch = 0; launch < 2; ++launch) {
+            ASSERT_OK(mezzo_fill(out, 7));
+            ASSERT_OK(mezzo_graph_launch(graph));
+            EXPECT_TRUE(is_identical(out.values(), expected.values()));
+        }
+    }
+    EXPECT_EQ(stats().graph_bytes, before.graph_bytes);
+    EXPECT_EQ(stats().current_bytes, before.current_bytes);
+}
+
+TEST(Graph, FreedNeighbours_HaveRoomForTheirSum) {
+    ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+    {
+        TestTensor first(MEZZO_DTYPE_BF16, {1000}), second(MEZZO_DTYPE_F32, {1000}), last(MEZZO_DTYPE_F32, {1});
+        first.destroy();
+        second.destroy();
+        const TestTensor sum(MEZZO_DTYPE_U8, {2048 + 4032});
+    }
+    const TestGraph graph;
+    EXPECT_EQ(graph.info().memory_bytes, 2048 + 4032 + 64);
+}
+
+TEST(Graph, TwoGraphs_DoNotTouchEachOther) {
+    const TestTensor x(MEZZO_DTYPE_F32, {8000}, std::vector<double>(8000, 3));
+    const TestTensor first_out(MEZZO_DTYPE_F32, {8000}), second_out(MEZZO_DTYPE_F32, {8000});
+    ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+    TestTensor kept(MEZZO_DTYPE_F32, {8000}); // holds the result of the latest launch
+    ASSERT_OK(mezzo_add_forward(kept, x, x));
+    issue_checkpointed_step(first_out, kept);
+    const TestGraph first;
+    ASSERT_OK(mezzo_graph_launch(first));
+    const std::vector<double> results = first_out.values();
+    {
+        ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+        issue_checkpointed_step(second_out, x);
+        const TestGraph second;
+        for (int i = 0; i < 3; ++i) ASSERT_OK(mezzo_graph_launch(second));
+        EXPECT_TRUE(is_identical(kept.values(), std::vector<double>(8000, 6)));
+        ASSERT_OK(mezzo_graph_launch(first));
+        EXPECT_TRUE(is_identical(first_out.values(), results));
+        EXPECT_FALSE(is_identical(second_out.values(), results));
+    }
+    ASSERT_OK(mezzo_graph_launch(first));
+    EXPECT_TRUE(is_identical(first_out.values(), results));
+}
+
+TEST(Graph, ManyCaptures_SomeAbortedAndSomeOutlived_LeaveNothingBehind) {
+    const TestTensor x(MEZZO_DTYPE_F32, {8000}, std::vector<double>(8000, 3));
+    const TestTensor out(MEZZO_DTYPE_F32, {8000});
+    const mezzo_memory_stats before = stats();
+    TestTensor survivor;
+    for (int i = 0; i < 60; ++i) {
+        const CaptureScope capture;
+        TestTensor own(MEZZO_DTYPE_F32, {1000 + 16 * i}), shorter(MEZZO_DTYPE_F32, {10});
+        ASSERT_OK(mezzo_fill(own, i));
+        ASSERT_OK(mezzo_fill(shorter, i));
+        if (i % 3 == 0) continue;
+        const TestGraph graph;
+        ASSERT_OK(mezzo_graph_launch(graph));
+        survivor = std::move(shorter); // the one before goes, and with it the rest of its graph
+    }
+    EXPECT_EQ(survivor.values(), std::vector<double>(10, 59));
+    EXPECT_EQ(stats().graph_bytes, before.graph_bytes);
+    EXPECT_EQ(stats().current_bytes, before.current_bytes + 64);
+}
+
+TEST(Graph, WithoutMemory_ACaptureFails_AndAnotherOneSucceeds) {
+    const TestTensor x(MEZZO_DTYPE_F32, {1024}, std::vector<double>(1024, 3));
+    const mezzo_memory_stats before = stats();
+    const int64_t limit = before.current_bytes + before.graph_bytes + 8192;
+    ASSERT_OK(mezzo_memory_limit_set(kDevice, limit));
+    {
+        const CaptureScope capture;
+        TestTensor first(MEZZO_DTYPE_F32, {1024});
+        mezzo_tensor second{};
+        const int64_t elements = 1025;
+        const std::string text = "tensor_create: 4160 bytes were asked for, " + std::to_string(limit - 4096) +
+                                 " are in use and the limit is " + std::to_string(limit);
+        EXPECT_EQ(mezzo_tensor_create(&second, kDevice, MEZZO_DTYPE_F32, &elements, 1), MEZZO_STATUS_OUT_OF_MEMORY);
+        EXPECT_EQ(std::string(mezzo_last_error()).substr(0, text.size()), text);
+        first.destroy();
+        // What has been freed counts for what comes.
+        EXPECT_OK(mezzo_tensor_create(&second, kDevice, MEZZO_DTYPE_F32, &elements, 1));
+        EXPECT_OK(mezzo_tensor_destroy(second));
+    }
+    EXPECT_EQ(stats().graph_bytes, before.graph_bytes);
+    const TestTensor y(MEZZO_DTYPE_F32, {1024});
+    ASSERT_OK(mezzo_graph_launch(capture_relu(y, x)));
+    EXPECT_TRUE(is_identical(y.values(), std::vector<double>(1024, 3)));
+    ASSERT_OK(mezzo_memory_limit_set(kDevice, 0));
+}
+
 TEST(Graph, MemoryLimit_CountsWhatGraphsKeep) {
     const TestTensor x(MEZZO_DTYPE_F32, {1024}, std::vector<double>(1024, 1));
     const TestTensor out(MEZZO_DTYPE_F32, {1024});

@@ -31,6 +31,7 @@ void on_machine(const cuda_sim::Machine &machine, const std::function<void()> &b
     const VariableScope arch("MEZZO_SIM_ARCH", machine.arch);
     const VariableScope driver("MEZZO_SIM_DRIVER", std::to_string(machine.driver));
     const VariableScope memory("MEZZO_SIM_MEMORY", std::to_string(machine.memory));
+    const VariableScope virtual_memory("MEZZO_SIM_VIRTUAL_MEMORY", machine.virtual_memory ? "1" : "0");
     const VariableScope tensors("MEZZO_TEST_DEVICE", "cuda:0");
     EXPECT_EXIT(
         {

@@ -55,12 +55,14 @@ Arena::~Arena() {
 }
 
 void Arena::open() {
+    virtual_memory_.open();
     if (open_) return;
     open_ = true;
     if (touched_bytes_ != 0) mprotect(base_, touched_bytes_, PROT_READ | PROT_WRITE);
 }
 
 void Arena::close() {
+    virtual_memory_.close();
     if (!open_) return;
     open_ = false;
     if (touched_bytes_ != 0) mprotect(base_, touched_bytes_, PROT_NONE);
@@ -104,7 +106,7 @@ void *Arena::place(size_t block_bytes) {
 
 void *Arena::allocate(size_t bytes, AllocationState state) {
     const size_t counted = round_up(bytes, kAlignment);
-    if (bytes > total_bytes_ || counted > total_bytes_ - used_bytes_) return nullptr;
+    if (bytes > total_bytes_ || counted > total_bytes_ - used_bytes()) return nullptr;
     const size_t block_bytes = counted + kMarginBytes;
     open();
     void *pointer = place(block_bytes);
@@ -157,13 +159,15 @@ bool Arena::release(void *pointer) {
 }
 
 Allocation *Arena::find(const void *pointer) {
-    if (!covers(pointer)) return nullptr;
+    if (!is_placed(pointer)) return nullptr;
     const auto entry = allocations_.find(offset_of(pointer));
     return entry == allocations_.end() ? nullptr : &entry->second;
 }
 
 const Allocation *Arena::holding(const void *pointer, size_t bytes) const {
-    if (!covers(pointer)) return nullptr;
+    static const Allocation kMapped = {0, 0, AllocationState::kLive, false, 0};
+    if (virtual_memory_.holds(pointer, bytes)) return &kMapped;
+    if (!is_placed(pointer)) return nullptr;
     const size_t offset = offset_of(pointer);
     auto entry = allocations_.upper_bound(offset);
     if (entry == allocations_.begin()) return nullptr;
@@ -174,6 +178,11 @@ const Allocation *Arena::holding(const void *pointer, size_t bytes) const {
 }
 
 bool Arena::covers(const void *pointer) const {
+    return is_placed(pointer) || virtual_memory_.covers(pointer);
+}
+
+/// Whether an address is one of those that allocations are placed at.
+bool Arena::is_placed(const void *pointer) const {
     const auto address = reinterpret_cast<uintptr_t>(pointer);
     const auto begin = reinterpret_cast<uintptr_t>(base_);
     return address >= begin && address - begin < reserved_bytes_;

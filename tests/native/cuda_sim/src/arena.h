@@ -5,6 +5,8 @@
 // pointer faults. Memory that is not given out holds NaN, and under AddressSanitizer is out of bounds.
 #pragma once
 
+#include "virtual_memory.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -48,16 +50,20 @@ class Arena {
 
     /// The allocation that begins here, or null.
     Allocation *find(const void *pointer);
-    /// The allocation that holds all these bytes, or null.
+    /// The allocation that holds all these bytes, or null; one without a size for what is mapped.
     const Allocation *holding(const void *pointer, size_t bytes) const;
 
     bool covers(const void *pointer) const;
     /// How much the process can touch at present.
-    size_t open_bytes() const { return open_ ? touched_bytes_ : 0; }
+    size_t open_bytes() const { return (open_ ? touched_bytes_ : 0) + virtual_memory_.open_bytes(); }
     size_t total_bytes() const { return total_bytes_; }
-    size_t used_bytes() const { return used_bytes_; }
+    size_t used_bytes() const { return used_bytes_ + virtual_memory_.created_bytes(); }
+
+    /// What is mapped, which is opened and closed with the rest.
+    VirtualMemory &virtual_memory() { return virtual_memory_; }
 
   private:
+    bool is_placed(const void *pointer) const;
     size_t offset_of(const void *pointer) const;
     void *place(size_t block_bytes);
     void extend(size_t bytes);
@@ -72,6 +78,7 @@ class Arena {
     uint16_t next_margin_ = 0;
     std::map<size_t, Allocation> allocations_; // by offset
     std::map<size_t, size_t> holes_;           // below touched_bytes_: bytes by offset
+    VirtualMemory virtual_memory_;
 };
 
 } // namespace mezzo::cuda_sim

@@ -181,6 +181,7 @@ Machine machine_from_environment() {
     machine.devices = static_cast<int>(environment_number("MEZZO_SIM_DEVICES", machine.devices));
     machine.driver = static_cast<int>(environment_number("MEZZO_SIM_DRIVER", machine.driver));
     machine.memory = static_cast<size_t>(environment_number("MEZZO_SIM_MEMORY", static_cast<int64_t>(machine.memory)));
+    machine.virtual_memory = environment_number("MEZZO_SIM_VIRTUAL_MEMORY", machine.virtual_memory ? 1 : 0) != 0;
     if (const char *arch = std::getenv("MEZZO_SIM_ARCH")) machine.arch = arch;
     return machine;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The constants of the simulated runtime API against the toolkit's own headers, where eng/cuda-toolkit.sh or CUDA_HOME
-// has one.
+// The constants of the simulated runtime and driver APIs against the toolkit's own headers, where eng/cuda-toolkit.sh
+// or CUDA_HOME has one.
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 
 #include <gtest/gtest.h>
@@ -17,15 +18,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path find_driver_types() {
+fs::path find_header(const char *name) {
     if (const char *home = std::getenv("CUDA_HOME")) {
-        const fs::path path = fs::path(home) / "include/driver_types.h";
+        const fs::path path = fs::path(home) / "include" / name;
         if (fs::exists(path)) return path;
     }
     const fs::path cache = fs::path(__FILE__).parent_path() / "../../../../.cache/cuda";
     std::error_code error;
     for (const fs::directory_entry &version : fs::directory_iterator(cache, error)) {
-        const fs::path path = version.path() / "include/driver_types.h";
+        const fs::path path = version.path() / "include" / name;
         if (fs::exists(path)) return path;
     }
     return {};
@@ -53,7 +54,7 @@ long constant_in(const std::string &text, const std::string &name) {
 }
 
 TEST(ApiValuesTest, ConstantsAreThoseOfTheToolkit) {
-    const fs::path path = find_driver_types();
+    const fs::path path = find_header("driver_types.h");
     if (path.empty()) return; // no toolkit here to compare with
     const std::string header = read_text(path);
     const auto expect = [&](const char *name, long value) { EXPECT_EQ(constant_in(header, name), value) << name; };
@@ -112,6 +113,33 @@ TEST(ApiValuesTest, ConstantsAreThoseOfTheToolkit) {
     EXPECT_CONSTANT(cudaDevAttrMaxSharedMemoryPerBlockOptin);
     EXPECT_CONSTANT(cudaDevAttrMaxBlocksPerMultiprocessor);
     EXPECT_CONSTANT(cudaDevAttrMemoryPoolsSupported);
+    EXPECT_CONSTANT(cudaEnableDefault);
+    EXPECT_CONSTANT(cudaDriverEntryPointSuccess);
+    EXPECT_CONSTANT(cudaDriverEntryPointSymbolNotFound);
+    EXPECT_CONSTANT(cudaDriverEntryPointVersionNotSufficent);
+#undef EXPECT_CONSTANT
+}
+
+TEST(ApiValuesTest, ConstantsOfTheDriverAreThoseOfTheToolkit) {
+    const fs::path path = find_header("cuda.h");
+    if (path.empty()) return; // no toolkit here to compare with
+    const std::string header = read_text(path);
+#define EXPECT_CONSTANT(name) EXPECT_EQ(constant_in(header, #name), static_cast<long>(name)) << #name
+    EXPECT_CONSTANT(CUDA_SUCCESS);
+    EXPECT_CONSTANT(CUDA_ERROR_INVALID_VALUE);
+    EXPECT_CONSTANT(CUDA_ERROR_OUT_OF_MEMORY);
+    EXPECT_CONSTANT(CUDA_ERROR_INVALID_DEVICE);
+    EXPECT_CONSTANT(CUDA_ERROR_NOT_SUPPORTED);
+    EXPECT_CONSTANT(CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED);
+    EXPECT_CONSTANT(CU_MEM_ALLOCATION_TYPE_INVALID);
+    EXPECT_CONSTANT(CU_MEM_ALLOCATION_TYPE_PINNED);
+    EXPECT_CONSTANT(CU_MEM_LOCATION_TYPE_INVALID);
+    EXPECT_CONSTANT(CU_MEM_LOCATION_TYPE_DEVICE);
+    EXPECT_CONSTANT(CU_MEM_ACCESS_FLAGS_PROT_NONE);
+    EXPECT_CONSTANT(CU_MEM_ACCESS_FLAGS_PROT_READ);
+    EXPECT_CONSTANT(CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+    EXPECT_CONSTANT(CU_MEM_ALLOC_GRANULARITY_MINIMUM);
+    EXPECT_CONSTANT(CU_MEM_ALLOC_GRANULARITY_RECOMMENDED);
 #undef EXPECT_CONSTANT
 }
 

@@ -11,13 +11,14 @@
 namespace mezzo::cuda_sim {
 
 /// The machine that the runtime finds. The defaults come from the environment: MEZZO_SIM_DEVICES, MEZZO_SIM_ARCH,
-/// MEZZO_SIM_DRIVER, MEZZO_SIM_MEMORY (bytes).
+/// MEZZO_SIM_DRIVER, MEZZO_SIM_MEMORY (bytes), MEZZO_SIM_VIRTUAL_MEMORY (0 = none).
 struct Machine {
     int devices = 1;
     std::string arch = "9.0";        // compute capability; "6.1,9.0" of two devices, the last one of those that follow
     std::string code_arch = {};      // that kernels are compiled for; the device's own where it says nothing
     int driver = 12040;              // CUDA version of the driver, 0 = none installed
     size_t memory = size_t{2} << 30; // bytes of each device, reserved but not touched
+    bool virtual_memory = true;      // whether the devices have virtual memory management
 };
 
 /// The machine that the environment describes.

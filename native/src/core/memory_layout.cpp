@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+#include "core/memory_layout.h"
+
+#include <algorithm>
+#include <iterator>
+#include <numeric>
+#include <utility>
+
+namespace mezzo {
+namespace {
+
+constexpr size_t kMaxPlans = 4;         // as many steps as a trainer keeps graphs of
+constexpr size_t kMaxTensors = 1 << 14; // planning takes time in the square of their number
+
+bool is_of_bytes(const TensorLife &tensor, int64_t bytes) {
+    return tensor.bytes == bytes;
+}
+
+} // namespace
+
+int64_t MemoryLayout::find(int64_t bytes) const {
+    auto best = free_.end();
+    for (auto part = free_.begin(); part != free_.end(); ++part) {
+        if (part->second >= bytes && (best == free_.end() || part->second < best->second)) best = part;
+    }
+    if (best != free_.end()) return best->first;
+    if (free_.empty()) return end_;
+    const auto [offset, size] = *free_.rbegin();
+    return offset + size == end_ ? offset : end_;
+}
+
+bool MemoryLayout::is_free(int64_t offset, int64_t bytes) const {
+    if (offset >= end_) return true;
+    auto part = free_.upper_bound(offset);
+    if (part == free_.begin()) return false;
+    --part;
+    const int64_t part_end = part->first + part->second;
+    return part_end > offset && (part_end == end_ || part_end >= offset + bytes);
+}
+
+void MemoryLayout::take(int64_t offset, int64_t bytes) {
+    if (offset + bytes > end_) {
+        release(end_, offset + bytes - end_); // with the gap before it, if there is one
+        end_ = offset + bytes;
+    }
+    const auto part = std::prev(free_.upper_bound(offset));
+    const auto [begin, size] = *part;
+    const int64_t behind = begin + size - (offset + bytes);
+    if (behind > 0) free_.emplace(offset + bytes, behind);
+    if (offset > begin) {
+        part->second = offset - begin;
+    } else {
+        free_.erase(part);
+    }
+}
+
+void MemoryLayout::release(int64_t offset, int64_t bytes) {
+    const auto next = free_.upper_bound(offset);
+    const auto previous = next == free_.begin() ? free_.end() : std::prev(next);
+    const bool joins_next = next != free_.end() && next->first == offset + bytes;
+    if (joins_next) bytes += next->second;
+    if (previous != free_.end() && previous->first + previous->second == offset) {
+        previous->second += bytes;
+    } else {
+        free_.emplace_hint(next, offset, bytes);
+    }
+    if (joins_next) free_.erase(next);
+}
+
+LayoutPlan plan_layout(const std::vector<TensorLife> &tensors) {
+    LayoutPlan plan;
+    plan.offsets.resize(tensors.size());
+    for (const TensorLife &tensor : tensors) plan.bytes.push_back(tensor.bytes);
+    std::vector<size_t> order(tensors.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+        return std::pair(tensors[a].bytes, tensors[a].died) > std::pair(tensors[b].bytes, tensors[b].died);
+    });
+    std::vector<size_t> placed; // by their offset
+    for (const size_t index : order) {
+        const TensorLife &tensor = tensors[index];
+        int64_t offset = 0;
+        for (const size_t other : placed) {
+            if (!tensor.overlaps(tensors[other])) continue;
+            if (plan.offsets[other] >= offset + tensor.bytes) break;
+            offset = std::max(offset, plan.offsets[other] + tensors[other].bytes);
+        }
+        plan.offsets[index] = offset;
+        plan.end = std::max(plan.end, offset + tensor.bytes);
+        placed.insert(std::upper_bound(placed.begin(), placed.end(), offset,
+                                       [&](int64_t value, size_t other) { return value < plan.offsets[other]; }),
+                      index);
+    }
+    return plan;
+}
+
+int64_t live_peak(const std::vector<TensorLife> &tensors) {
+    std::map<int64_t, int64_t> change; // by time
+    for (const TensorLife &tensor : tensors) {
+        change[tensor.born] += tensor.bytes;
+        if (tensor.died != TensorLife::kForEver) change[tensor.died] -= tensor.bytes;
+    }
+    int64_t live = 0;
+    int64_t peak = 0;
+    for (const auto &[time, bytes] : change) peak = std::max(peak, live += bytes);
+    return peak;
+}
+
+LayoutPlans::PlanPtr LayoutPlans::find(const std::vector<TensorLife> &first, int64_t next) const {
+    for (const PlanPtr &plan : plans_) {
+        if (plan->bytes.size() > first.size() && plan->bytes[first.size()] == next &&
+            std::equal(first.begin(), first.end(), plan->bytes.begin(), is_of_bytes)) {
+            return plan;
+        }
+    }
+    return nullptr;
+}
+
+void LayoutPlans::learn(const std::vector<TensorLife> &tensors, int64_t end) {
+    const auto is_of_these = [&](const PlanPtr &plan) {
+        return std::equal(tensors.begin(), tensors.end(), plan->bytes.begin(), plan->bytes.end(), is_of_bytes);
+    };
+    const auto known = std::find_if(plans_.begin(), plans_.end(), is_of_these);
+    if (known != plans_.end()) {
+        plans_.splice(plans_.begin(), plans_, known);
+        if (end <= plans_.front()->end) return;
+        plans_.pop_front(); // what is of these sizes now lives otherwise
+    }
+    if (tensors.size() > kMaxTensors || end <= live_peak(tensors)) return;
+    auto plan = std::make_shared<const LayoutPlan>(plan_layout(tensors));
+    if (plan->end >= end) return;
+    plans_.push_front(std::move(plan));
+    if (plans_.size() > kMaxPlans) plans_.pop_back();
+}
+
+} // namespace mezzo

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// Where tensors lie in a range of addresses that grows at its end. Offsets and sizes are multiples of kMemoryAlignment.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <list>
+#include <map>
+#include <memory>
+#include <vector>
+
+namespace mezzo {
+
+/// The free parts of a range.
+class MemoryLayout {
+  public:
+    /// Where a tensor may lie: in the smallest free part that is large enough, the lowest of equal ones, else at the
+    /// end, together with what is free there.
+    int64_t find(int64_t bytes) const;
+
+    /// Whether nothing lies there.
+    bool is_free(int64_t offset, int64_t bytes) const;
+
+    /// The end once a tensor lies there.
+    int64_t end_with(int64_t offset, int64_t bytes) const { return offset + bytes > end_ ? offset + bytes : end_; }
+
+    /// Marks a free part as taken; the range grows where it reaches beyond its end.
+    void take(int64_t offset, int64_t bytes);
+    void release(int64_t offset, int64_t bytes);
+
+    /// The most that the range had to be, ever.
+    int64_t end() const { return end_; }
+
+    /// Free parts below the end: bytes by offset. No two of them touch.
+    const std::map<int64_t, int64_t> &free_parts() const { return free_; }
+
+  private:
+    std::map<int64_t, int64_t> free_;
+    int64_t end_ = 0;
+};
+
+/// A tensor of a capture: its size, and when it came and went in the sequence of all that came and went.
+struct TensorLife {
+    static constexpr int64_t kForEver = std::numeric_limits<int64_t>::max();
+
+    int64_t bytes;
+    int64_t born;
+    int64_t died = kForEver;
+
+    bool overlaps(const TensorLife &other) const { return born < other.died && other.born < died; }
+};
+
+/// Offsets for tensors whose lives are known beforehand.
+struct LayoutPlan {
+    std::vector<int64_t> bytes; // of the tensors, in the order in which they are asked for
+    std::vector<int64_t> offsets;
+    int64_t end = 0;
+};
+
+/// Places the largest tensors first, of equal ones that which stays longest, each as low as those placed before allow.
+/// What is placed as it comes cannot know what comes after: a small tensor that stays takes the place of a large one
+/// that will be asked for again.
+LayoutPlan plan_layout(const std::vector<TensorLife> &tensors);
+
+/// The most bytes that live at once.
+int64_t live_peak(const std::vector<TensorLife> &tensors);
+
+/// Plans of the latest captures. A trainer captures each of its steps twice at least: the second time it is known what
+/// will be asked for.
+class LayoutPlans {
+  public:
+    using PlanPtr = std::shared_ptr<const LayoutPlan>;
+
+    /// The plan used last that begins with tensors of these sizes and goes on with one of `next` bytes; null when there
+    /// is none.
+    PlanPtr find(const std::vector<TensorLife> &first, int64_t next) const;
+
+    /// Learns from a capture, which took `end` bytes.
+    void learn(const std::vector<TensorLife> &tensors, int64_t end);
+
+  private:
+    std::list<PlanPtr> plans_; // the one used last is the first
+};
+
+} // namespace mezzo
