@@ -316,6 +316,19 @@ internal static unsafe partial class Calls
         Check(NativeMethods.mezzo_host_copy_destroy(copy));
     }
 
+    /// <summary>
+    /// Says that the calling thread goes on to run, op by op, what it will capture next: the capture lays its tensors out by
+    /// what is allocated and freed from here to mezzo_graph_capture_begin(), and takes no more memory than lives at once.
+    /// Without it, or if the capture turns out to be of other sizes, it may take some percent more. The call made last
+    /// counts.
+    /// </summary>
+    /// <param name="device">Device to be captured; MEZZO_STATUS_CAPTURE_INVALID when a capture of it is under way.</param>
+    /// <exception cref="MezzoException">The native call failed.</exception>
+    public static void GraphRehearse(MezzoDevice device)
+    {
+        Check(NativeMethods.mezzo_graph_rehearse(device));
+    }
+
     /// <summary>Starts to capture the calling thread's ops on a device.</summary>
     /// <param name="device">Device to capture; MEZZO_STATUS_CAPTURE_INVALID when a capture of it is under way.</param>
     /// <exception cref="MezzoException">The native call failed.</exception>
@@ -362,7 +375,7 @@ internal static unsafe partial class Calls
         return outInfoValue;
     }
 
-    /// <summary>Destroys a graph. Its memory goes back to the device once tensors no longer use it.</summary>
+    /// <summary>Destroys a graph. Its memory goes back to the system once tensors no longer use it.</summary>
     /// <param name="graph">Graph to destroy; a null graph is accepted and ignored.</param>
     /// <exception cref="MezzoException">The native call failed.</exception>
     public static void GraphDestroy(MezzoGraph graph)

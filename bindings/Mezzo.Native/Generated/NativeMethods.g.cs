@@ -237,6 +237,17 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_host_copy_destroy(MezzoHostCopy copy);
 
+    /// <summary>
+    /// Says that the calling thread goes on to run, op by op, what it will capture next: the capture lays its tensors out by
+    /// what is allocated and freed from here to mezzo_graph_capture_begin(), and takes no more memory than lives at once.
+    /// Without it, or if the capture turns out to be of other sizes, it may take some percent more. The call made last
+    /// counts.
+    /// </summary>
+    /// <param name="device">Device to be captured; MEZZO_STATUS_CAPTURE_INVALID when a capture of it is under way.</param>
+    [LibraryImport(LibraryName)]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial MezzoStatus mezzo_graph_rehearse(MezzoDevice device);
+
     /// <summary>Starts to capture the calling thread's ops on a device.</summary>
     /// <param name="device">Device to capture; MEZZO_STATUS_CAPTURE_INVALID when a capture of it is under way.</param>
     [LibraryImport(LibraryName)]
@@ -269,7 +280,7 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial MezzoStatus mezzo_graph_describe(MezzoGraphInfo* outInfo, MezzoGraph graph);
 
-    /// <summary>Destroys a graph. Its memory goes back to the device once tensors no longer use it.</summary>
+    /// <summary>Destroys a graph. Its memory goes back to the system once tensors no longer use it.</summary>
     /// <param name="graph">Graph to destroy; a null graph is accepted and ignored.</param>
     [LibraryImport(LibraryName)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]

@@ -98,7 +98,7 @@ internal struct MezzoGraphInfo
     /// <summary>Number of ops captured, those on copies in host memory included.</summary>
     public long Ops;
 
-    /// <summary>Memory of its own.</summary>
+    /// <summary>Memory of its own, from the beginning of its addresses to the farthest end of a tensor.</summary>
     public long MemoryBytes;
 
     /// <summary>Equal for two captures of the same ops on the same tensors from outside.</summary>

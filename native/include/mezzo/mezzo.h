@@ -432,9 +432,19 @@ typedef struct mezzo_graph_handle {
 typedef struct mezzo_graph_info {
     mezzo_device device;  /**< what it runs on */
     int64_t ops;          /**< number of ops captured, those on copies in host memory included */
-    int64_t memory_bytes; /**< memory of its own */
+    int64_t memory_bytes; /**< memory of its own, from the beginning of its addresses to the farthest end of a tensor */
     uint64_t signature;   /**< equal for two captures of the same ops on the same tensors from outside */
 } mezzo_graph_info;
+
+/**
+ * Says that the calling thread goes on to run, op by op, what it will capture next: the capture lays its tensors out by
+ * what is allocated and freed from here to mezzo_graph_capture_begin(), and takes no more memory than lives at once.
+ * Without it, or if the capture turns out to be of other sizes, it may take some percent more. The call made last
+ * counts.
+ *
+ * @param device device to be captured; MEZZO_STATUS_CAPTURE_INVALID when a capture of it is under way
+ */
+MEZZO_API mezzo_status mezzo_graph_rehearse(mezzo_device device);
 
 /**
  * Starts to capture the calling thread's ops on a device.
@@ -474,7 +484,7 @@ MEZZO_API mezzo_status mezzo_graph_launch(mezzo_graph graph);
 MEZZO_API mezzo_status mezzo_graph_describe(mezzo_graph_info *out_info, mezzo_graph graph);
 
 /**
- * Destroys a graph. Its memory goes back to the device once tensors no longer use it.
+ * Destroys a graph. Its memory goes back to the system once tensors no longer use it.
  *
  * @param graph graph to destroy; a null graph is accepted and ignored
  */

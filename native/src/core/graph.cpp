@@ -134,6 +134,15 @@ mezzo_graph Capture::finish() {
 
 } // namespace mezzo
 
+mezzo_status mezzo_graph_rehearse(mezzo_device device) {
+    using namespace mezzo;
+    return guard("graph_rehearse", [&] {
+        Device &rehearsed = require_device(device);
+        const Device::Work work(rehearsed, "it is about a capture to come");
+        rehearsed.memory().rehearse();
+    });
+}
+
 mezzo_status mezzo_graph_capture_begin(mezzo_device device) {
     using namespace mezzo;
     return guard("graph_capture_begin", [&] { require_device(device).begin_capture(); });

@@ -62,6 +62,7 @@ void *Allocator::allocate(int64_t bytes) {
     stats_.current_bytes += rounded;
     stats_.peak_bytes = std::max(stats_.peak_bytes, reserved_bytes());
     high_water_ = std::max(high_water_, stats_.current_bytes);
+    if (rehearsal_ != nullptr && pool == nullptr) rehearsal_->note_taken(block, rounded);
     most_held_ = std::max(most_held_, reserved_bytes() + stats_.cached_bytes);
     return block;
 }
@@ -139,6 +140,7 @@ void Allocator::release(void *block, int64_t bytes) noexcept {
     stats_.current_bytes -= rounded;
     const auto pooled = pool_of_.find(block);
     if (pooled == pool_of_.end()) {
+        if (rehearsal_ != nullptr) rehearsal_->note_released(block);
         source_.on_rest(block, rounded);
         rest_in_cache(block, rounded);
         return;
@@ -159,8 +161,18 @@ void Allocator::rest_in_cache(void *block, int64_t rounded) noexcept {
     }
 }
 
+void Allocator::rehearse() {
+    auto rehearsal = std::make_unique<Rehearsal>();
+    const std::lock_guard<ForkMutex> lock(mutex_);
+    rehearsal_ = std::move(rehearsal);
+}
+
 std::shared_ptr<MemoryPool> Allocator::enter_pool() {
     const std::lock_guard<ForkMutex> lock(mutex_);
+    if (rehearsal_ != nullptr && rehearsal_->is_by_this_thread()) {
+        rehearsal_->teach(*plans_);
+        rehearsal_ = nullptr;
+    }
     entered_ = make_pool(source_, *plans_);
     pool_thread_ = std::this_thread::get_id();
     return entered_;

@@ -16,6 +16,7 @@ namespace mezzo {
 class LayoutPlans;
 class MemoryPool;
 class MemoryRange;
+class Rehearsal;
 
 /// Alignment of every block, and the unit that sizes are rounded up to.
 inline constexpr int64_t kMemoryAlignment = 64;
@@ -66,6 +67,10 @@ class Allocator {
     void trim() noexcept;
     void reset_peak() noexcept;
 
+    /// From now on it is noted which blocks the calling thread takes and which of them are released, in place of what
+    /// was noted before, until it enters a pool, which learns from that.
+    void rehearse();
+
     /// From now on the calling thread's blocks come from a new pool, until leave_pool(). Pools learn from those whose
     /// capture is finished.
     std::shared_ptr<MemoryPool> enter_pool();
@@ -105,6 +110,7 @@ class Allocator {
     std::shared_ptr<MemoryPool> entered_;                             // of the thread pool_thread_
     std::thread::id pool_thread_;
     std::unique_ptr<LayoutPlans> plans_;
+    std::unique_ptr<Rehearsal> rehearsal_; // null when there is none under way
     mezzo_memory_stats stats_{};
     int64_t high_water_ = 0; // largest current_bytes ever, resets of the peak notwithstanding
     int64_t most_held_ = 0;  // most bytes ever held, in use, by graphs and in the cache

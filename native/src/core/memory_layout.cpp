@@ -2,18 +2,67 @@
 #include "core/memory_layout.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 namespace mezzo {
 namespace {
 
 constexpr size_t kMaxPlans = 4;         // as many steps as a trainer keeps graphs of
-constexpr size_t kMaxTensors = 1 << 14; // planning takes time in the square of their number
+constexpr size_t kMaxTensors = 1 << 13; // planning takes time in the square of their number
+constexpr size_t kMaxPasses = 16;
+constexpr size_t kMaxWork = 1 << 22; // passes times that square
 
 bool is_of_bytes(const TensorLife &tensor, int64_t bytes) {
     return tensor.bytes == bytes;
+}
+
+/// Each tensor as low as those placed before it allow, and the one that ends last.
+std::pair<LayoutPlan, size_t> place_in_order(const std::vector<TensorLife> &tensors, const std::vector<size_t> &order) {
+    LayoutPlan plan;
+    plan.offsets.resize(tensors.size());
+    for (const TensorLife &tensor : tensors) plan.bytes.push_back(tensor.bytes);
+    size_t highest = 0;
+    std::vector<size_t> placed; // by their offset
+    for (const size_t index : order) {
+        const TensorLife &tensor = tensors[index];
+        int64_t offset = 0;
+        for (const size_t other : placed) {
+            if (!tensor.overlaps(tensors[other])) continue;
+            if (plan.offsets[other] >= offset + tensor.bytes) break;
+            offset = std::max(offset, plan.offsets[other] + tensors[other].bytes);
+        }
+        plan.offsets[index] = offset;
+        if (offset + tensor.bytes > plan.end) {
+            plan.end = offset + tensor.bytes;
+            highest = index;
+        }
+        placed.insert(std::upper_bound(placed.begin(), placed.end(), offset,
+                                       [&](int64_t value, size_t other) { return value < plan.offsets[other]; }),
+                      index);
+    }
+    return {std::move(plan), highest};
+}
+
+/// Orders to begin with: the largest first, of equal ones that which stays longest; and by bytes times life.
+std::array<std::vector<size_t>, 2> first_orders(const std::vector<TensorLife> &tensors) {
+    int64_t end = 0;
+    for (const TensorLife &tensor : tensors) end = std::max(end, tensor.born + 1);
+    std::array<std::vector<size_t>, 2> orders;
+    for (std::vector<size_t> &order : orders) {
+        order.resize(tensors.size());
+        std::iota(order.begin(), order.end(), size_t{0});
+    }
+    const auto died = [&](size_t index) { return std::min(tensors[index].died, 2 * end); };
+    const auto by = [&](const auto &key) { return [&key](size_t a, size_t b) { return key(a) > key(b); }; };
+    const auto size = [&](size_t index) { return std::pair(tensors[index].bytes, died(index)); };
+    const auto area = [&](size_t index) { return tensors[index].bytes * (died(index) - tensors[index].born); };
+    std::stable_sort(orders[0].begin(), orders[0].end(), by(size));
+    std::stable_sort(orders[1].begin(), orders[1].end(), by(area));
+    return orders;
 }
 
 } // namespace
@@ -68,30 +117,20 @@ void MemoryLayout::release(int64_t offset, int64_t bytes) {
 }
 
 LayoutPlan plan_layout(const std::vector<TensorLife> &tensors) {
-    LayoutPlan plan;
-    plan.offsets.resize(tensors.size());
-    for (const TensorLife &tensor : tensors) plan.bytes.push_back(tensor.bytes);
-    std::vector<size_t> order(tensors.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-        return std::pair(tensors[a].bytes, tensors[a].died) > std::pair(tensors[b].bytes, tensors[b].died);
-    });
-    std::vector<size_t> placed; // by their offset
-    for (const size_t index : order) {
-        const TensorLife &tensor = tensors[index];
-        int64_t offset = 0;
-        for (const size_t other : placed) {
-            if (!tensor.overlaps(tensors[other])) continue;
-            if (plan.offsets[other] >= offset + tensor.bytes) break;
-            offset = std::max(offset, plan.offsets[other] + tensors[other].bytes);
+    const int64_t least = live_peak(tensors);
+    const size_t passes =
+        std::clamp(kMaxWork / std::max(tensors.size() * tensors.size(), size_t{1}), size_t{1}, kMaxPasses);
+    std::optional<LayoutPlan> best;
+    for (std::vector<size_t> &order : first_orders(tensors)) {
+        for (size_t pass = 0; pass < passes; ++pass) {
+            auto [plan, highest] = place_in_order(tensors, order);
+            if (!best || plan.end < best->end) best = std::move(plan);
+            if (best->end <= least) return *best;
+            const auto from = std::find(order.begin(), order.end(), highest);
+            std::rotate(order.begin() + (from - order.begin()) / 2, from, from + 1);
         }
-        plan.offsets[index] = offset;
-        plan.end = std::max(plan.end, offset + tensor.bytes);
-        placed.insert(std::upper_bound(placed.begin(), placed.end(), offset,
-                                       [&](int64_t value, size_t other) { return value < plan.offsets[other]; }),
-                      index);
     }
-    return plan;
+    return *best;
 }
 
 int64_t live_peak(const std::vector<TensorLife> &tensors) {
@@ -131,6 +170,25 @@ void LayoutPlans::learn(const std::vector<TensorLife> &tensors, int64_t end) {
     if (plan->end >= end) return;
     plans_.push_front(std::move(plan));
     if (plans_.size() > kMaxPlans) plans_.pop_back();
+}
+
+void Rehearsal::note_taken(const void *block, int64_t bytes) noexcept {
+    if (!is_whole_ || !is_by_this_thread()) return;
+    try {
+        is_whole_ = tensors_.size() < kMaxTensors;
+        if (!is_whole_) return;
+        index_of_[block] = tensors_.size();
+        tensors_.push_back({bytes, clock_++});
+    } catch (...) {
+        is_whole_ = false;
+    }
+}
+
+void Rehearsal::note_released(const void *block) noexcept {
+    const auto index = index_of_.find(block);
+    if (index == index_of_.end()) return;
+    if (index->second < tensors_.size()) tensors_[index->second].died = clock_++;
+    index_of_.erase(index);
 }
 
 } // namespace mezzo

@@ -7,6 +7,8 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <thread>
+#include <unordered_map>
 #include <vector>
 
 namespace mezzo {
@@ -57,9 +59,9 @@ struct LayoutPlan {
     int64_t end = 0;
 };
 
-/// Places the largest tensors first, of equal ones that which stays longest, each as low as those placed before allow.
-/// What is placed as it comes cannot know what comes after: a small tensor that stays takes the place of a large one
-/// that will be asked for again.
+/// Places one tensor after the other, each as low as those before it allow, in several orders: what has come to lie at
+/// the end is placed earlier the next time. What is placed as it comes cannot know what comes after: a small tensor
+/// that stays takes the place of a large one that will be asked for again.
 LayoutPlan plan_layout(const std::vector<TensorLife> &tensors);
 
 /// The most bytes that live at once.
@@ -80,6 +82,22 @@ class LayoutPlans {
 
   private:
     std::list<PlanPtr> plans_; // the one used last is the first
+};
+
+/// What a thread takes and what is released of it, op by op, before it captures the same.
+class Rehearsal {
+  public:
+    bool is_by_this_thread() const { return thread_ == std::this_thread::get_id(); }
+    void note_taken(const void *block, int64_t bytes) noexcept;
+    void note_released(const void *block) noexcept;
+    void teach(LayoutPlans &plans) const { plans.learn(tensors_, std::numeric_limits<int64_t>::max()); }
+
+  private:
+    std::thread::id thread_ = std::this_thread::get_id();
+    std::vector<TensorLife> tensors_;
+    std::unordered_map<const void *, size_t> index_of_; // of those that have not been released
+    int64_t clock_ = 0;
+    bool is_whole_ = true; // else there was no memory to note it by, or it is too much
 };
 
 } // namespace mezzo

@@ -3,6 +3,7 @@
 // not.
 #include "core/memory_pool.h"
 
+#include "core/host_poison.h"
 #include "core/host_range.h"
 #include "core/memory.h"
 
@@ -33,8 +34,13 @@ class LimitedSource : public MemorySource {
     }
     void free_block(void *block, int64_t bytes) noexcept override {
         used_ -= bytes;
+        unpoison(block, bytes);
         std::free(block);
     }
+    void on_use(void *block, int64_t bytes, int64_t block_bytes, bool) noexcept override {
+        poison_for_use(block, bytes, block_bytes);
+    }
+    void on_rest(void *block, int64_t block_bytes) noexcept override { poison_for_rest(block, block_bytes); }
 
     bool take(int64_t bytes) {
         if (bytes > capacity_ - used_) return false;
@@ -115,6 +121,7 @@ class Tensors {
         blocks_.erase(blocks_.begin() + static_cast<ptrdiff_t>(index));
         allocator_.release(block, bytes);
     }
+    char *block(size_t index) const { return blocks_[index].first; }
     void destroy_last() { destroy(blocks_.size() - 1); }
 
   private:
@@ -402,6 +409,26 @@ TEST(HostRangeDeathTestOnCpu, MemoryOfNoTensor_IsOutOfBounds) {
     const std::unique_ptr<MemoryRange> range = reserve_host_range(int64_t{1} << 30);
     ASSERT_TRUE(range->back(100));
     EXPECT_DEATH(static_cast<volatile char *>(range->base())[0] = 1, "use-after-poison");
+}
+
+TEST(MemoryPoolDeathTestOnCpu, WhatAGraphHasLeft_IsOutOfBounds) {
+    RangeSource source(1 << 20);
+    Allocator allocator(source);
+    Tensors tensors(allocator);
+    {
+        TestCapture capture(allocator);
+        for (int i = 0; i < 3; ++i) tensors.create(64);
+        tensors.destroy(0);
+        capture.leave(true);
+    }
+    volatile char *last = tensors.create(64); // of nobody's graph
+    tensors.destroy_last();
+    EXPECT_DEATH(last[0] = 1, "use-after-poison");
+    volatile char *second = tensors.block(0);
+    second[0] = 1;
+    EXPECT_DEATH(second[-64] = 1, "use-after-poison") << "freed while it was captured";
+    tensors.destroy(0);
+    EXPECT_DEATH(second[0] = 1, "use-after-poison") << "freed after the graph";
 }
 #endif
 
