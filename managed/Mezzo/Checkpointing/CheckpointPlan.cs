@@ -27,9 +27,6 @@ public sealed class CheckpointPlan
     private readonly TapeRecord _record;
     private readonly TapeSchedule _schedule;
 
-    /// <summary>What is dropped, and how.</summary>
-    internal TapeSchedule Schedule => _schedule;
-
     internal CheckpointPlan(TapeRecord record, TapeSchedule schedule)
     {
         (_record, _schedule) = (record, schedule);
@@ -69,6 +66,13 @@ public sealed class CheckpointPlan
     /// </summary>
     public static CheckpointPlan ForBudget<TInput, TOutput>(Module<TInput, TOutput> model, TInput sample, long bytes, Device? device = null) =>
         CheckpointProfile.Measure(model, sample, device).ForBudget(bytes);
+
+    /// <summary>What may be copied to the host of what the plan keeps.</summary>
+    internal OffloadChoices OffloadChoices(CopySpeed speed) => new(_record, _schedule, speed);
+
+    /// <summary>The same plan with copies to the host.</summary>
+    /// <param name="offloads">In order of the last use.</param>
+    internal CheckpointPlan With(IReadOnlyList<Offload> offloads) => new(_record, _schedule.With(_record, offloads));
 
     /// <summary>Plans the forward pass that runs until the result is disposed of.</summary>
     public IDisposable Enter() => new PlannedRun(_record, _schedule, difference => Difference = difference).Begin();

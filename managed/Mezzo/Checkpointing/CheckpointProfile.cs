@@ -29,7 +29,9 @@ public sealed class CheckpointProfile
         _chain = new TapeChain(record);
         KeepingAll = new CheckpointPlan(record, new TapeSchedule(record, [], keepsCheap: true));
         CheckpointPlan[] onDevice = [.. ParetoFront(Candidates().Append(Plan([])).Append(KeepingAll))];
-        Curve = record.CopySpeed is { } speed ? [.. ParetoFront([.. onDevice, .. onDevice.SelectMany(plan => Offloading(plan, speed))])] : onDevice;
+        Curve = record.CopySpeed is { } speed
+            ? [.. ParetoFront([.. onDevice, .. onDevice.SelectMany(plan => plan.OffloadChoices(speed).All().Select(plan.With))])]
+            : onDevice;
     }
 
     /// <summary>The plan that keeps all that a step without a plan keeps: what checkpointing is compared with.</summary>
@@ -144,10 +146,6 @@ public sealed class CheckpointProfile
     }
 
     private CheckpointPlan Plan(IReadOnlyList<ChainSegment> segments) => new(_record, new TapeSchedule(_record, _chain.RegionsOf(segments)));
-
-    private IEnumerable<CheckpointPlan> Offloading(CheckpointPlan plan, CopySpeed speed) =>
-        from offloads in new OffloadChoices(_record, plan.Schedule, speed).All()
-        select new CheckpointPlan(_record, plan.Schedule.With(_record, offloads));
 
     private static IEnumerable<CheckpointPlan> ParetoFront(IEnumerable<CheckpointPlan> plans)
     {

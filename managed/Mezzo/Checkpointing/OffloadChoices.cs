@@ -31,7 +31,7 @@ internal sealed class OffloadChoices
     /// <summary>The choices, each of which is a list of offloads.</summary>
     public IEnumerable<IReadOnlyList<Offload>> All()
     {
-        var candidates = Candidates().ToArray();
+        var candidates = Candidates;
         var hidden = Hidden(candidates).ToArray();
         return Shares
             .SelectMany(share => new[] { Part(hidden, share), [.. Part(candidates, share).Select(Tight)] })
@@ -40,15 +40,20 @@ internal sealed class OffloadChoices
 
     private static T[] Part<T>(T[] all, double share) => all[..(int)Math.Ceiling(share * all.Length)];
 
+    /// <summary>Positions of the ops that a copy may be waited for after, for a tensor, or begin to come back before.</summary>
+    public Range PositionsOf(int tensor) => (_record.Tensors[tensor].LastUse + 1).._record.PlannedOps;
+
     /// <summary>Tensors that are kept whole, by the position of their last use, with the first that the backward pass asks for them at.</summary>
-    private IEnumerable<(int Tensor, int Needed)> Candidates() =>
-        from tensor in Enumerable.Range(0, _record.Tensors.Count)
+    public (int Tensor, int Needed)[] Candidates =>
+    [
+        .. from tensor in Enumerable.Range(0, _record.Tensors.Count)
         let known = _record.Tensors[tensor]
         where known.Bytes >= LeastBytes && !_schedule.IsDropped(tensor, known.Maker) && _record.IsAlone(tensor)
         let needed = FirstNeeded(tensor)
         where needed >= 0 && known.LastUse + 1 < _record.PlannedOps
         orderby known.LastUse
-        select (tensor, needed);
+        select (tensor, needed),
+    ];
 
     /// <summary>Position of the op whose backward pass is the first to need a tensor; -1 for none.</summary>
     private int FirstNeeded(int tensor)

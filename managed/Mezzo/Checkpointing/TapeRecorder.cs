@@ -44,6 +44,9 @@ internal sealed class TapeRecorder : TapeObserver
     /// <exception cref="InvalidOperationException">The runs are not of the same ops.</exception>
     public static TapeRecord Measure<T>(Device device, int runs, Func<T> forward, Func<T, Tensor> finish, bool accumulates = false)
     {
+        // What the program has dropped must not be freed in the middle of it.
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
         using var gradients = new GradientsAside(accumulates);
         var squeeze = WarmUp(device, gradients, forward, finish);
         var record = Run(device, gradients, squeeze, forward, finish);

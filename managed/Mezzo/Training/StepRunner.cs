@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using Mezzo.Checkpointing;
+using Mezzo.Native;
 using Microsoft.Extensions.Logging;
 
 namespace Mezzo;
@@ -267,6 +268,7 @@ internal sealed partial class StepRunner : IDisposable
             LogRefused(_logger, Next, reason);
         }
 
+        Calls.GraphRehearse(_step.Optimizer.Device.Id);
         var result = RunOpByOp(function, out var trace);
         (repeated.Observed, repeated.Settings) = (trace, settings);
         return result;

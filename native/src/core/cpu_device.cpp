@@ -42,6 +42,7 @@ class HostMemory final : public MemorySource {
         unpoison(block, bytes);
         std::free(block);
     }
+    bool captures_scratch() const override { return false; }
     int64_t free_bytes() noexcept override {
         try {
             return available_system_memory();

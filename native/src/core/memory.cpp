@@ -41,7 +41,7 @@ Allocator::~Allocator() {
     trim();
 }
 
-void *Allocator::allocate(int64_t bytes) {
+void *Allocator::allocate(int64_t bytes, bool is_scratch) {
     if (bytes < 1 || bytes > std::numeric_limits<int64_t>::max() - kMemoryAlignment) fail_bytes(bytes);
     const int64_t rounded = round_up(bytes);
     const std::lock_guard<ForkMutex> lock(mutex_);
@@ -62,7 +62,9 @@ void *Allocator::allocate(int64_t bytes) {
     stats_.current_bytes += rounded;
     stats_.peak_bytes = std::max(stats_.peak_bytes, reserved_bytes());
     high_water_ = std::max(high_water_, stats_.current_bytes);
-    if (rehearsal_ != nullptr && pool == nullptr) rehearsal_->note_taken(block, rounded);
+    if (rehearsal_ != nullptr && pool == nullptr && (!is_scratch || source_.captures_scratch())) {
+        rehearsal_->note_taken(block, rounded);
+    }
     most_held_ = std::max(most_held_, reserved_bytes() + stats_.cached_bytes);
     return block;
 }
@@ -170,7 +172,10 @@ void Allocator::rehearse() {
 std::shared_ptr<MemoryPool> Allocator::enter_pool() {
     const std::lock_guard<ForkMutex> lock(mutex_);
     if (rehearsal_ != nullptr && rehearsal_->is_by_this_thread()) {
-        rehearsal_->teach(*plans_);
+        try {
+            rehearsal_->teach(*plans_);
+        } catch (...) { // no memory for a plan
+        }
         rehearsal_ = nullptr;
     }
     entered_ = make_pool(source_, *plans_);

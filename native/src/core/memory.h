@@ -35,6 +35,9 @@ class MemorySource {
     /// no such thing, or no addresses are left.
     virtual std::unique_ptr<MemoryRange> reserve_range();
 
+    /// Whether ops take their scratch memory when they are captured, and not when a graph runs them.
+    virtual bool captures_scratch() const { return true; }
+
     /// Bytes that could still be had, as far as the source knows; below 0 when it does not.
     virtual int64_t free_bytes() noexcept { return -1; }
 
@@ -59,7 +62,7 @@ class Allocator {
     Allocator &operator=(const Allocator &) = delete;
 
     /// At least one byte. OUT_OF_MEMORY when the device or the limit does not allow it.
-    void *allocate(int64_t bytes);
+    void *allocate(int64_t bytes, bool is_scratch = false);
 
     /// Takes back a block of allocate(); `bytes` is what was asked for.
     void release(void *block, int64_t bytes) noexcept;
@@ -122,7 +125,7 @@ template <class T>
 class Scratch {
   public:
     Scratch(Allocator &allocator, int64_t count)
-        : allocator_(allocator), bytes_(bytes(count)), data_(static_cast<T *>(allocator.allocate(bytes_))) {}
+        : allocator_(allocator), bytes_(bytes(count)), data_(static_cast<T *>(allocator.allocate(bytes_, true))) {}
     ~Scratch() { allocator_.release(data_, bytes_); }
     Scratch(const Scratch &) = delete;
     Scratch &operator=(const Scratch &) = delete;

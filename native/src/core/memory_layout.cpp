@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kMaxPlans = 4;         // as many steps as a trainer keeps graphs of
 constexpr size_t kMaxTensors = 1 << 13; // planning takes time in the square of their number
-constexpr size_t kMaxPasses = 16;
+constexpr size_t kMaxPasses = 256;
 constexpr size_t kMaxWork = 1 << 22; // passes times that square
 
 bool is_of_bytes(const TensorLife &tensor, int64_t bytes) {
@@ -189,6 +189,13 @@ void Rehearsal::note_released(const void *block) noexcept {
     if (index == index_of_.end()) return;
     if (index->second < tensors_.size()) tensors_[index->second].died = clock_++;
     index_of_.erase(index);
+}
+
+void Rehearsal::teach(LayoutPlans &plans) const {
+    std::vector<TensorLife> released;
+    std::copy_if(tensors_.begin(), tensors_.end(), std::back_inserter(released),
+                 [](const TensorLife &tensor) { return tensor.died != TensorLife::kForEver; });
+    plans.learn(released, std::numeric_limits<int64_t>::max());
 }
 
 } // namespace mezzo

@@ -90,7 +90,10 @@ class Rehearsal {
     bool is_by_this_thread() const { return thread_ == std::this_thread::get_id(); }
     void note_taken(const void *block, int64_t bytes) noexcept;
     void note_released(const void *block) noexcept;
-    void teach(LayoutPlans &plans) const { plans.learn(tensors_, std::numeric_limits<int64_t>::max()); }
+
+    /// What has not been released outlives the capture: parameters' copies, an optimizer's states. It is not asked for
+    /// again.
+    void teach(LayoutPlans &plans) const;
 
   private:
     std::thread::id thread_ = std::this_thread::get_id();

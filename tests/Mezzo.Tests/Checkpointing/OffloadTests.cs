@@ -30,6 +30,34 @@ internal sealed class OffloadTests : TensorFixture
         }
     }
 
+    /// <summary>Wherever copies are waited for, and fetched.</summary>
+    [Test]
+    public void MeasuredPeak_IsThePredictedOne_OfCopiesAtRandom([Values] PlannedNet net, [Values] Precision precision)
+    {
+        var (device, random) = (TestDevice.Current, new Random(5));
+        using var study = new PlannedStudy(net, precision);
+        Garbage.Collect();
+        var curve = study.Trainer.Profile(study.Loss).With(new CopySpeed(1000, 1)).Curve; // so slow that none of its own
+        for (int i = 0; i < 12; i++)
+        {
+            var plan = curve[random.Next(curve.Count)];
+            var choices = plan.OffloadChoices(Slow);
+            var offloads = new List<Offload>();
+            foreach (var (tensor, _) in choices.Candidates.Where(_ => random.Next(2) == 0))
+            {
+                var positions = choices.PositionsOf(tensor);
+                int freed = random.Next(positions.Start.Value, positions.End.Value);
+                offloads.Add(new Offload(tensor, freed, random.Next(freed, positions.End.Value)));
+            }
+
+            var copying = plan.With(offloads);
+            study.Trainer.CheckpointPlan = copying;
+            device.ResetPeakMemory();
+            study.Trainer.Step(study.Loss);
+            Assert.That(device.Memory.PeakBytes, Is.EqualTo(copying.PredictedPeakBytes), $"{copying}: {string.Join(", ", offloads)}");
+        }
+    }
+
     [Test]
     public void Steps_AreBitIdenticalToThoseWithout(
         [Values] PlannedNet net, [Values] Precision precision, [Values(CaptureMode.Off, CaptureMode.On)] CaptureMode mode)

@@ -170,6 +170,8 @@ TEST(Graph, WhatCannotBeCaptured_SaysSoAndLeavesTheCaptureAsItWas) {
                  "device_synchronize: cannot be captured into a graph: nothing that is recorded has run");
     const std::string under_way = "graph_capture_begin: a capture of " + device_name_of(kDevice) + " is under way";
     EXPECT_FAILS(mezzo_graph_capture_begin(kDevice), CAPTURE_INVALID, under_way.c_str());
+    EXPECT_FAILS(mezzo_graph_rehearse(kDevice), CAPTURE_INVALID,
+                 "graph_rehearse: cannot be captured into a graph: it is about a capture to come");
     EXPECT_FAILS(mezzo_relu_forward(y, {}), INVALID_HANDLE, "relu_forward: input is the null tensor");
     const TestGraph graph;
     EXPECT_EQ(graph.info().ops, 1);
@@ -285,11 +287,12 @@ constexpr int64_t kSmall = 801;
 /// out = 24 x, + 48 in its first elements: a forward pass whose activations are computed once more in the backward
 /// pass, segment by segment, with small tensors between them that stay to the end.
 void issue_checkpointed_step(const TestTensor &out, const TestTensor &x) {
+    const int64_t elements = x.info().elements;
     constexpr int kSegments = 4, kLayers = 6;
     std::vector<TestTensor> kept, small;
     const auto layers = [&](std::vector<TestTensor> &made, const TestTensor &from) {
         for (int i = 0; i < kLayers; ++i) {
-            TestTensor next(MEZZO_DTYPE_F32, {kElements});
+            TestTensor next(MEZZO_DTYPE_F32, {elements});
             EXPECT_OK(mezzo_cast_forward(next, i == 0 ? from : made.back()));
             made.push_back(std::move(next));
         }
@@ -297,18 +300,18 @@ void issue_checkpointed_step(const TestTensor &out, const TestTensor &x) {
     for (int segment = 0; segment < kSegments; ++segment) {
         std::vector<TestTensor> dropped;
         layers(dropped, segment == 0 ? x : kept.back());
-        kept.emplace_back(MEZZO_DTYPE_BF16, Shape{kElements});
+        kept.emplace_back(MEZZO_DTYPE_BF16, Shape{elements});
         EXPECT_OK(mezzo_cast_forward(kept.back(), dropped.back()));
     }
     EXPECT_OK(mezzo_fill(out, 0));
-    TestTensor flow(MEZZO_DTYPE_F32, {kElements});
+    TestTensor flow(MEZZO_DTYPE_F32, {elements});
     for (int segment = kSegments; segment-- > 0;) {
         std::vector<TestTensor> made;
         layers(made, segment == 0 ? x : kept[static_cast<size_t>(segment) - 1]);
         for (; !made.empty(); made.pop_back()) {
             small.emplace_back(MEZZO_DTYPE_F32, Shape{kSmall});
             EXPECT_OK(mezzo_fill(small.back(), 2));
-            TestTensor next(MEZZO_DTYPE_F32, {kElements});
+            TestTensor next(MEZZO_DTYPE_F32, {elements});
             EXPECT_OK(mezzo_cast_forward(next, made.back()));
             EXPECT_OK(mezzo_add_forward(out, out, next));
             flow = std::move(next);
@@ -344,6 +347,43 @@ TEST(Graph, ACheckpointedStep_CapturedTwice_TakesWhatLivesAtMost) {
     }
     EXPECT_EQ(stats().graph_bytes, before.graph_bytes);
     EXPECT_EQ(stats().current_bytes, before.current_bytes);
+}
+
+TEST(Graph, ACheckpointedStep_ThatWasRehearsed_TakesWhatLivesAtMost) {
+    // Of a size of its own, so that no other capture has taught it.
+    constexpr int64_t kOther = kElements + 160;
+    const TestTensor x(MEZZO_DTYPE_F32, {kOther}, std::vector<double>(kOther, 3));
+    const TestTensor out(MEZZO_DTYPE_F32, {kOther}), expected(MEZZO_DTYPE_F32, {kOther});
+    issue_checkpointed_step(expected, x); // makes what it makes once
+    ASSERT_OK(mezzo_graph_rehearse(kDevice));
+    const TestTensor stays(MEZZO_DTYPE_F32, {kOther}); // as an optimizer's states, which are no part of the capture
+    ASSERT_OK(mezzo_memory_peak_reset(kDevice));
+    const mezzo_memory_stats before = stats();
+    std::thread([] { const TestTensor of_another_thread(MEZZO_DTYPE_F32, {kElements}); }).join();
+    issue_checkpointed_step(expected, x);
+    const int64_t live = stats().peak_bytes - before.peak_bytes;
+    ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+    issue_checkpointed_step(out, x);
+    const TestGraph graph;
+    EXPECT_GE(graph.info().memory_bytes, live);
+    EXPECT_LE(graph.info().memory_bytes, live + live / 100);
+    ASSERT_OK(mezzo_graph_launch(graph));
+    EXPECT_TRUE(is_identical(out.values(), expected.values()));
+}
+
+TEST(Graph, ACaptureOfOtherSizesThanRehearsed_IsRightAllTheSame) {
+    const TestTensor small(MEZZO_DTYPE_F32, {kElements + 320}, std::vector<double>(kElements + 320, 2));
+    const TestTensor x(MEZZO_DTYPE_F32, {kElements + 480}, std::vector<double>(kElements + 480, 3));
+    const TestTensor small_out(MEZZO_DTYPE_F32, {kElements + 320}), out(MEZZO_DTYPE_F32, {kElements + 480});
+    const TestTensor expected(MEZZO_DTYPE_F32, {kElements + 480});
+    issue_checkpointed_step(expected, x);
+    ASSERT_OK(mezzo_graph_rehearse(kDevice));
+    issue_checkpointed_step(small_out, small);
+    ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+    issue_checkpointed_step(out, x);
+    const TestGraph graph;
+    ASSERT_OK(mezzo_graph_launch(graph));
+    EXPECT_TRUE(is_identical(out.values(), expected.values()));
 }
 
 TEST(Graph, FreedNeighbours_HaveRoomForTheirSum) {
