@@ -6,6 +6,7 @@
 #include <iterator>
 #include <numeric>
 #include <optional>
+#include <random>
 #include <utility>
 
 namespace mezzo {
@@ -14,6 +15,8 @@ namespace {
 constexpr size_t kMaxPlans = 4;         // as many steps as a trainer keeps graphs of
 constexpr size_t kMaxTensors = 1 << 13; // planning takes time in the square of their number
 constexpr size_t kMaxPasses = 256;
+constexpr size_t kPatience = 4; // passes that may be worse before it goes on from the best
+constexpr size_t kRounds = 4;
 constexpr size_t kMaxWork = 1 << 22; // passes times that square
 
 bool is_of_bytes(const TensorLife &tensor, int64_t bytes) {
@@ -121,13 +124,25 @@ LayoutPlan plan_layout(const std::vector<TensorLife> &tensors) {
     const size_t passes =
         std::clamp(kMaxWork / std::max(tensors.size() * tensors.size(), size_t{1}), size_t{1}, kMaxPasses);
     std::optional<LayoutPlan> best;
-    for (std::vector<size_t> &order : first_orders(tensors)) {
+    std::minstd_rand random; // the same each time
+    const auto first = first_orders(tensors);
+    for (size_t round = 0; round < (passes > 1 ? kRounds : 1) * first.size(); ++round) {
+        std::vector<size_t> order = first[round % first.size()];
+        std::vector<size_t> best_order = order;
+        int64_t end = std::numeric_limits<int64_t>::max(); // of this order
         for (size_t pass = 0; pass < passes; ++pass) {
             auto [plan, highest] = place_in_order(tensors, order);
-            if (!best || plan.end < best->end) best = std::move(plan);
-            if (best->end <= least) return *best;
+            if (plan.end <= end) {
+                end = plan.end;
+                best_order = order;
+                if (!best || end < best->end) best = std::move(plan);
+                if (end <= least) return *best;
+            } else if (pass % kPatience == 0) {
+                order = best_order;
+            }
             const auto from = std::find(order.begin(), order.end(), highest);
-            std::rotate(order.begin() + (from - order.begin()) / 2, from, from + 1);
+            const auto places = static_cast<size_t>(from - order.begin()) + 1;
+            std::rotate(from - static_cast<std::ptrdiff_t>(random() % places), from, from + 1);
         }
     }
     return *best;
