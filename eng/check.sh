@@ -94,9 +94,9 @@ readonly wide=('optimizer_step_kernel<.*(Adam|Momentum)Rule' 'optimizer_step_ker
     'batch_norm_(sums|products|forward|backward)_kernel<(float|double)' 'softmax_(forward|backward)_kernel<., (float|double)'
     'cross_entropy_backward_kernel<., (float|double)')
 readonly wide_loads=("${wide[@]}" lamb_update_kernel 'cast_forward_kernel<.*, float>' '::norm_(forward|backward)_kernel'
-    'norm_columns_kernel<(float|double)' checksum_kernel 'cross_entropy_forward_kernel<., (float|double)')
+    'norm_columns_kernel<(float|double)' checksum_kernel relu_mask_pack_kernel 'cross_entropy_forward_kernel<., (float|double)')
 readonly wide_stores=("${wide[@]}" 'lamb_update_kernel<(float|double)' 'cast_forward_kernel<float' fill_kernel
-    full_reduction_backward random_uniform_kernel random_normal_kernel '::norm_forward_kernel<., .*, (float|double)>'
+    full_reduction_backward relu_mask_unpack_kernel random_uniform_kernel random_normal_kernel '::norm_forward_kernel<., .*, (float|double)>'
     '::norm_backward_kernel<., (float|double)' norm_columns_kernel)
 
 kernels() {

@@ -40,7 +40,7 @@ return same && planned.Peak == planned.Predicted && segmented.Peak < plain.Peak 
     using var model = new Sequential(modules);
     using var adam = new Adam(model.Parameters(), lr: 0.01);
 
-    // Plans tell the bytes of steps that run op by op; captured ones may take more.
+    // Plans tell the bytes of steps that run op by op; captured ones take about as much.
     using var trainer = new Trainer(adam, new TrainerOptions { Capture = CaptureMode.Off });
     Tensor Loss() => Losses.Mse(segments > 0 ? Checkpoint.Sequential(modules, segments, x) : model.Forward(x), y);
     trainer.CheckpointPlan = choose?.Invoke(trainer.Profile(Loss));

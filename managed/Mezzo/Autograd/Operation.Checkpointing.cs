@@ -87,6 +87,7 @@ internal abstract partial class Operation
     {
         foreach (var source in _sources)
         {
+            source.Value.ExpectValues();
             _ = source.Value.Handle;
         }
 

@@ -73,6 +73,10 @@ internal abstract partial class Operation
         else
         {
             operation.Release();
+            foreach (var input in operation.Inputs)
+            {
+                TapeObserver.TellOfRead(input);
+            }
         }
 
         for (int i = 0; i < inputs.Length; i++)

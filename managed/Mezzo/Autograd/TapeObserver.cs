@@ -34,6 +34,15 @@ internal abstract class TapeObserver
     /// <summary>Whether what runs while this one is installed is a trial.</summary>
     protected virtual bool IsTrial => false;
 
+    /// <summary>Tells the observers that something else than a recorded op reads a tensor.</summary>
+    public static void TellOfRead(Tensor tensor)
+    {
+        for (var observer = Last; observer is not null; observer = observer.Outer)
+        {
+            observer.Read(tensor);
+        }
+    }
+
     /// <summary>Has this one told as well, until the result is disposed of.</summary>
     public IDisposable Install()
     {
@@ -50,6 +59,11 @@ internal abstract class TapeObserver
 
     /// <summary>An op has run and is recorded, and what was cast for it is freed.</summary>
     public virtual void AfterForward(Operation operation, Tensor output)
+    {
+    }
+
+    /// <summary>Something else than a recorded op is about to read a tensor.</summary>
+    public virtual void Read(Tensor tensor)
     {
     }
 

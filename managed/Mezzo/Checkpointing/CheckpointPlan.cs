@@ -10,7 +10,8 @@ namespace Mezzo;
 /// </summary>
 /// <remarks>
 /// It is a plan for the step that was measured. A step with other ops is computed right too, but keeps what it has not
-/// dropped when the first op differs. Other sizes of the same ops take other bytes than predicted.
+/// dropped when the first op differs. Other sizes of the same ops take other bytes than predicted. To read the output of a ReLU, of
+/// which the plan keeps the signs alone, at a point where the measured step did not is an error: <see cref="Tensor.Keep"/> it.
 /// </remarks>
 /// <example><code>
 /// var plan = CheckpointProfile.Measure(() => Losses.Mse(model.Forward(x), y)).ForBudget(64_000_000);

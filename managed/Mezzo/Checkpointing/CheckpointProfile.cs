@@ -22,16 +22,17 @@ public sealed class CheckpointProfile
     private const int MostCandidates = 250;
     private readonly TapeRecord _record;
     private readonly TapeChain _chain;
+    private readonly CheckpointPlan[] _onDevice; // the curve of those without copies to the host
 
     private CheckpointProfile(TapeRecord record)
     {
         _record = record;
         _chain = new TapeChain(record);
         KeepingAll = new CheckpointPlan(record, new TapeSchedule(record, [], keepsCheap: true));
-        CheckpointPlan[] onDevice = [.. ParetoFront(Candidates().Append(Plan([])).Append(KeepingAll))];
+        _onDevice = [.. ParetoFront(Candidates().Append(Plan([])).Append(KeepingAll))];
         Curve = record.CopySpeed is { } speed
-            ? [.. ParetoFront([.. onDevice, .. onDevice.SelectMany(plan => plan.OffloadChoices(speed).All().Select(plan.With))])]
-            : onDevice;
+            ? [.. ParetoFront([.. _onDevice, .. _onDevice.SelectMany(plan => plan.OffloadChoices(speed).All().Select(plan.With)).Where(plan => plan.OffloadedBytes <= record.HostBytes)])]
+            : _onDevice;
     }
 
     /// <summary>The plan that keeps all that a step without a plan keeps: what checkpointing is compared with.</summary>
@@ -91,7 +92,12 @@ public sealed class CheckpointProfile
     internal CheckpointProfile With(CopySpeed? speed) => new(_record with { CopySpeed = speed });
 
     private static CheckpointProfile Of<T>(Device device, Func<T> forward, Func<T, Tensor> finish, bool accumulates = false, bool isRetained = false) =>
-        new(TapeRecorder.Measure(device, Runs, forward, finish, accumulates) with { CopySpeed = CopySpeed.Measure(device), IsRetained = isRetained });
+        new(TapeRecorder.Measure(device, Runs, forward, finish, accumulates) with
+        {
+            CopySpeed = CopySpeed.Measure(device),
+            HostBytes = Device.Cpu.AvailableMemory,
+            IsRetained = isRetained,
+        });
 
     /// <summary>Bytes that the forward pass saves without checkpointing, by layer, the most first.</summary>
     internal IEnumerable<(string Layer, long Bytes)> SavedByLayer => _record.SavedByLayer();
@@ -102,20 +108,26 @@ public sealed class CheckpointProfile
     /// <summary>The fastest plan whose peak is within a budget.</summary>
     /// <param name="bytes">Most bytes of the device's memory, with those that are live before the step: parameters, their states, data.</param>
     /// <remarks>
-    /// The bytes are those of a step that runs op by op. The memory of a captured one is laid out once for all launches, which may take a
-    /// little more.
+    /// The bytes are those of a step that runs op by op. The memory of a captured one is laid out once for all launches, which takes as much
+    /// to about a percent.
     /// </remarks>
     /// <exception cref="ArgumentOutOfRangeException">No plan takes so few.</exception>
-    public CheckpointPlan ForBudget(long bytes) =>
-        Curve.LastOrDefault(plan => plan.PredictedPeakBytes <= bytes)
-        ?? throw new ArgumentOutOfRangeException(
-            nameof(bytes), bytes, $"The smallest plan of this step takes {Smallest().PredictedPeakBytes} bytes, however much of it is computed once more.");
+    public CheckpointPlan ForBudget(long bytes)
+    {
+        var fastest = Curve.LastOrDefault(plan => plan.PredictedPeakBytes <= bytes)
+            ?? throw new ArgumentOutOfRangeException(
+                nameof(bytes), bytes, $"The smallest plan of this step takes {Smallest().PredictedPeakBytes} bytes, however much of it is computed once more.");
+
+        // Copies that gain no time are not made for bytes that nobody has asked for.
+        var onDevice = _onDevice.LastOrDefault(plan => plan.PredictedPeakBytes <= bytes);
+        return onDevice?.PredictedSeconds <= fastest.PredictedSeconds ? onDevice : fastest;
+    }
 
     /// <summary>Whether a step fits into so many bytes, if need be by computing all it can once more.</summary>
     public bool WillFit(long bytes) => Smallest().PredictedPeakBytes <= bytes;
 
     /// <summary>The plan of the least time: nothing is computed once more.</summary>
-    public CheckpointPlan Fastest() => Curve[^1];
+    public CheckpointPlan Fastest() => ForBudget(long.MaxValue);
 
     /// <summary>The plan of the fewest bytes.</summary>
     public CheckpointPlan Smallest() => Curve[0];

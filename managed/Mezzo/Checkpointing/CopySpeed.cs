@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Diagnostics;
+using Mezzo.Native;
 
 namespace Mezzo.Checkpointing;
 
@@ -21,8 +22,15 @@ internal sealed record CopySpeed(double Latency, double BytesPerSecond)
             return null;
         }
 
-        double latency = Seconds(device, SmallBytes);
-        return new CopySpeed(latency, largeBytes / Math.Max(Seconds(device, largeBytes) - latency, 1e-9));
+        try
+        {
+            double latency = Seconds(device, SmallBytes);
+            return new CopySpeed(latency, largeBytes / Math.Max(Seconds(device, largeBytes) - latency, 1e-9));
+        }
+        catch (MezzoException exception) when (exception.Status == MezzoStatus.OutOfMemory)
+        {
+            return null; // of the host, which cannot pin so much
+        }
     }
 
     /// <summary>Seconds for so many bytes, one way.</summary>

@@ -11,6 +11,7 @@ internal sealed class HostCopy : Stash
     private readonly Device _device;
     private MezzoHostCopy _handle;
     private Tensor? _arriving;
+    private bool _isUnderWay = true;
 
     /// <summary>Begins to copy. The elements must stay until <see cref="Wait"/>.</summary>
     public HostCopy(Tensor tensor)
@@ -25,15 +26,31 @@ internal sealed class HostCopy : Stash
     public override bool HoldsValues => true;
 
     /// <summary>Has the device finish copying before what is issued to it from now on.</summary>
-    public void Wait() => Calls.HostCopyWait(_handle);
+    public void Wait()
+    {
+        Calls.HostCopyWait(_handle);
+        _isUnderWay = false;
+    }
 
     public override void Fetch()
     {
-        if (_arriving is null)
+        if (_arriving is not null)
         {
-            _arriving = Tensor.AllocateOwned(_shape, _dtype, _device);
-            Calls.HostCopyRestore(_arriving.Handle, _handle);
+            return;
         }
+
+        var arriving = Tensor.AllocateOwned(_shape, _dtype, _device);
+        try
+        {
+            Calls.HostCopyRestore(arriving.Handle, _handle);
+        }
+        catch
+        {
+            arriving.FreeNow();
+            throw;
+        }
+
+        (_arriving, _isUnderWay) = (arriving, true);
     }
 
     public override Tensor Restore()
@@ -49,12 +66,27 @@ internal sealed class HostCopy : Stash
     {
         if (_handle.Id != 0)
         {
-            Wait(); // what is freed now may be used by what is issued next
+            WaitIfUnderWay();
             _arriving?.FreeNow();
             Free();
         }
 
         GC.SuppressFinalize(this);
+    }
+
+    /// <summary>What is freed may be used by what is issued next. Where the device cannot wait now, freeing the copy waits instead.</summary>
+    private void WaitIfUnderWay()
+    {
+        try
+        {
+            if (_isUnderWay)
+            {
+                Wait();
+            }
+        }
+        catch (MezzoException)
+        {
+        }
     }
 
     private void Free()

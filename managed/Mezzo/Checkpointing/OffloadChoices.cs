@@ -48,7 +48,7 @@ internal sealed class OffloadChoices
     [
         .. from tensor in Enumerable.Range(0, _record.Tensors.Count)
         let known = _record.Tensors[tensor]
-        where known.Bytes >= LeastBytes && !_schedule.IsDropped(tensor, known.Maker) && _record.IsAlone(tensor)
+        where known is { Bytes: >= LeastBytes, IsKept: false } && !_schedule.IsDropped(tensor, known.Maker) && _record.IsAlone(tensor)
         let needed = FirstNeeded(tensor)
         where needed >= 0 && known.LastUse + 1 < _record.PlannedOps
         orderby known.LastUse

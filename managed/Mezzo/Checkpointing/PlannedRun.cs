@@ -58,13 +58,18 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule, Actio
     /// <summary>Ends the forward pass.</summary>
     public void Dispose()
     {
-        lock (_lock)
+        try
         {
-            Stop(!_isOver && _position < record.PlannedOps ? $"it has {_position} ops, planned were {record.PlannedOps}" : null);
+            lock (_lock)
+            {
+                Stop(!_isOver && _position < record.PlannedOps ? $"it has {_position} ops, planned were {record.PlannedOps}" : null);
+            }
         }
-
-        _installation?.Dispose();
-        report(_difference);
+        finally
+        {
+            _installation?.Dispose();
+            report(_difference);
+        }
     }
 
     private void Before(Operation operation)
@@ -154,7 +159,7 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule, Actio
 
     private void Drop(int number, Tensor tensor)
     {
-        if (schedule.IsMasked(number) && tensor is { CanBePutAside: true, HoldCount: 0, SaveCount: 1 })
+        if (schedule.IsMasked(number) && tensor is { CanBePutAside: true, HoldCount: 0, SaveCount: 1, Producer.EndsWithRelu: true })
         {
             tensor.PutAside(new ReluMask(tensor));
             return;

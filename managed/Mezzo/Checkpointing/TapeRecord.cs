@@ -28,6 +28,9 @@ internal sealed record TapeRecord(IReadOnlyList<TapeOp> Ops, IReadOnlyList<TapeT
     /// <summary>How fast tensors are copied to the host and back; null where nothing is gained by that.</summary>
     public CopySpeed? CopySpeed { get; init; }
 
+    /// <summary>Bytes that the host has for what is copied to it.</summary>
+    public long HostBytes { get; init; }
+
     /// <summary>Whether the backward pass may be repeated, so that what it needs stays until the end of the step.</summary>
     public bool IsRetained { get; init; }
 
@@ -134,6 +137,12 @@ internal sealed record TapeTensor(long Elements, long Bytes, int Maker, int Stor
 
     /// <summary>How often ops keep it for their backward pass.</summary>
     public int Saves { get; set; }
+
+    /// <summary>Whether the program keeps it for longer than the step.</summary>
+    public bool IsKept { get; set; }
+
+    /// <summary>Whether something else than a recorded op has read it.</summary>
+    public bool IsReadOtherwise { get; set; }
 
     /// <summary>Whether it dies once nothing needs it; others live as long as the step's scope.</summary>
     public bool IsTransient { get; set; }

@@ -116,6 +116,14 @@ internal sealed class TapeRecorder : TapeObserver
         _lastOutput = output;
     }
 
+    public override void Read(Tensor tensor)
+    {
+        if (_numbers.TryGetValue(tensor, out int number))
+        {
+            _tensors[number].IsReadOtherwise = true;
+        }
+    }
+
     public override void BeforeBackward(Operation operation)
     {
         foreach (var saved in operation.SavedTensors)
@@ -194,6 +202,7 @@ internal sealed class TapeRecorder : TapeObserver
         foreach (int number in _there)
         {
             _tensors[number].IsTransient |= _made[number].IsTransient && !_dropped.Contains(number);
+            _tensors[number].IsKept |= _made[number].IsKept;
         }
 
         if (_region is null)

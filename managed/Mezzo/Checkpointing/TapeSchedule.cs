@@ -56,7 +56,7 @@ internal sealed class TapeSchedule
         ScheduledRegion? Owner(TapeTensor tensor)
         {
             // What an op outside of it reads is a region's output, and belongs to the one around it.
-            var region = _innermost[tensor.Maker];
+            var region = tensor.IsKept ? null : _innermost[tensor.Maker];
             while (region is not null && tensor.LastUse > region.Last)
             {
                 region = parents.GetValueOrDefault(region);
@@ -119,7 +119,7 @@ internal sealed class TapeSchedule
         {
             var op = record.Ops[position];
             var output = record.Tensors[op.Made[0]];
-            if (op.IsCheap && !IsMasked(op.Made[0]) && output.Bytes >= LeastBytes && output.LastUse > position && !IsOutput(op.Made[0], position)
+            if (op.IsCheap && !output.IsKept && !IsMasked(op.Made[0]) && output.Bytes >= LeastBytes && output.LastUse > position && !IsOutput(op.Made[0], position)
                 && op.Sources.Length > 0 && Array.TrueForAll(op.Sources, source => IsAtHand(source, op.Made[0])))
             {
                 cheap.Add(position);
@@ -152,7 +152,7 @@ internal sealed class TapeSchedule
     private bool IsForItsSignAlone(TapeRecord record, int tensor)
     {
         var (known, maker) = (record.Tensors[tensor], record.Ops[record.Tensors[tensor].Maker]);
-        return maker.EndsWithRelu && maker.Made[0] == tensor && known is { Saves: 1, Bytes: >= LeastBytes } && maker.Saved.Contains(tensor)
+        return maker.EndsWithRelu && maker.Made[0] == tensor && known is { Saves: 1, Bytes: >= LeastBytes, IsKept: false, IsReadOtherwise: false } && maker.Saved.Contains(tensor)
             && known.LastUse > known.Maker && known.LastUse < record.PlannedOps && record.IsAlone(tensor)
             && _owners[tensor] is null && record.ReadersOf(tensor).All(reader => _innermost[reader] is null)
             && !(maker.IsCheap && maker.Sources.Length > 0 && Array.TrueForAll(maker.Sources, source => record.Tensors[source].Saves > 0));

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-using Mezzo.Autograd;
 using Mezzo.Checkpointing;
 
 namespace Mezzo;
@@ -85,14 +84,17 @@ public partial class Tensor
         }
     }
 
-    /// <summary>Says that the elements are wanted as they were, not as the backward pass needs them.</summary>
-    private void ExpectValues()
+    /// <summary>Whether the program has asked for the elements to outlive the step.</summary>
+    internal bool IsKept => _isKept;
+
+    /// <summary>Says that the elements are wanted as they were, not as the backward pass of the op that made them needs them.</summary>
+    internal void ExpectValues()
     {
-        if (_stash is { HoldsValues: false } && !BackwardPass.IsRunning)
+        if (_stash is { HoldsValues: false })
         {
             throw new InvalidOperationException(
                 $"The values of {Description}, the output of a ReLU, are gone: the checkpointing plan keeps one bit of each for the backward pass, " +
-                "since no op after those that it was measured with was to read them. Keep() the tensor, or read it before the next op.");
+                "since nothing read them at this point of the step that it was measured with. Keep() the tensor, or measure the step anew.");
         }
     }
 

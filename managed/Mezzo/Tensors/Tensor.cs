@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
+using Mezzo.Autograd;
 using Mezzo.Native;
 
 namespace Mezzo;
@@ -71,7 +72,11 @@ public partial class Tensor : IDisposable
     {
         get
         {
-            ExpectValues();
+            if (!BackwardPass.IsRunning)
+            {
+                ExpectValues();
+            }
+
             BringBack();
             return IsDisposed
                 ? throw new ObjectDisposedException(
@@ -96,6 +101,7 @@ public partial class Tensor : IDisposable
         where T : unmanaged
     {
         ExpectElementType<T>();
+        TapeObserver.TellOfRead(this);
         var values = new T[ElementCount];
         Calls.TensorRead(values.AsSpan(), Handle);
         GC.KeepAlive(this);
@@ -151,6 +157,7 @@ public partial class Tensor : IDisposable
         }
 
         ExpectWritable();
+        TapeObserver.TellOfRead(source);
         Calls.TensorCopy(Handle, source.Handle);
         CaptureTrace.Current?.Mix(this);
         CaptureTrace.Current?.Mix(source);

@@ -28,6 +28,7 @@ internal sealed partial class StepRunner : IDisposable
     private readonly List<RepeatedStep> _kept = [];
     private readonly List<PendingStep> _pending = [];
     private int _unknownInARow;
+    private RepeatedStep? _rehearsed; // the one that ran op by op last
     private bool _toldOfUnknown;
     private int _retries; // of the step in progress
 
@@ -102,6 +103,7 @@ internal sealed partial class StepRunner : IDisposable
         Next = step;
         Dispose();
         _kept.Clear();
+        _rehearsed = null;
     }
 
     /// <summary>Frees the graphs.</summary>
@@ -268,10 +270,17 @@ internal sealed partial class StepRunner : IDisposable
             LogRefused(_logger, Next, reason);
         }
 
-        Calls.GraphRehearse(_step.Optimizer.Device.Id);
+        Rehearse(repeated);
         var result = RunOpByOp(function, out var trace);
         (repeated.Observed, repeated.Settings) = (trace, settings);
         return result;
+    }
+
+    /// <summary>Has the memory of a step's next capture laid out by what the step takes from here on.</summary>
+    private void Rehearse(RepeatedStep repeated)
+    {
+        Calls.GraphRehearse(_step.Optimizer.Device.Id);
+        _rehearsed = repeated;
     }
 
     /// <summary>Captures a step.</summary>
@@ -284,6 +293,11 @@ internal sealed partial class StepRunner : IDisposable
             repeated.Drop();
             repeated.Observed.BeforeLaunch();
             _step.Optimizer.ZeroGrad();
+            if (_rehearsed != repeated)
+            {
+                Rehearse(repeated); // what ran op by op since was another one
+            }
+
             var inputs = repeated.Stage(function.Inputs);
             IssuedScalerStep issued = default;
             using var scope = TensorScope.Begin();

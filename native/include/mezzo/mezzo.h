@@ -363,9 +363,10 @@ MEZZO_API mezzo_status mezzo_tensor_copy(mezzo_tensor out_tensor, mezzo_tensor t
  *     mezzo_host_copy_wait(copy);               // work issued from here on finds the elements
  *
  * Between create and wait the tensor may be read but neither written nor destroyed, between restore and wait the other
- * one must be left alone. mezzo_host_copy_wait() lets the device wait, not the caller. All of it can be captured: a
- * replay copies anew, and a copy that was made in the capture holds the elements of the latest launch. Copies that were
- * begun before a capture have finished when it begins, and may be waited for and restored in it.
+ * one must be left alone, and no graph be launched that makes the copy anew. mezzo_host_copy_wait() lets the device
+ * wait, not the caller. All of it can be captured: a replay copies anew, and a copy that was made in the capture holds
+ * the elements of the latest launch. Copies that were begun before a capture have finished when it begins, and may be
+ * waited for and restored in it.
  * ------------------------------------------------------------------------------------------- */
 
 /** An opaque handle of a copy in host memory, passed by value. id 0 is the null copy. */

@@ -45,6 +45,12 @@ class HostRange final : public MemoryRange {
         return true;
     }
 
+    void close() noexcept override {
+        const int64_t kept = std::max(open_bytes_, page_bytes());
+        if (kept >= bytes() || munmap(base() + kept, static_cast<size_t>(bytes() - kept)) != 0) return;
+        shorten(kept);
+    }
+
     void discard(int64_t begin, int64_t end) noexcept override {
         begin = pages_up(begin);
         end = pages_down(std::min(end, open_bytes_));

@@ -46,13 +46,18 @@ void *Allocator::allocate(int64_t bytes, bool is_scratch) {
     const int64_t rounded = round_up(bytes);
     const std::lock_guard<ForkMutex> lock(mutex_);
     const std::shared_ptr<MemoryPool> pool = pool_in_use();
-    const int64_t growth = pool != nullptr ? pool->growth(rounded) : rounded;
-
-    if (limit_ != 0 && growth > limit_ - reserved_bytes()) {
+    int64_t growth = pool != nullptr ? pool->growth(rounded) : rounded;
+    const auto is_beyond_limit = [&] { return limit_ != 0 && growth > limit_ - reserved_bytes(); };
+    // The plan of a larger step, which begins with the same sizes.
+    if (is_beyond_limit() && pool != nullptr && pool->forget_plan()) growth = pool->growth(rounded);
+    if (is_beyond_limit()) {
         fail(MEZZO_STATUS_OUT_OF_MEMORY, "%lld bytes were asked for, %lld are in use and the limit is %lld",
              static_cast<long long>(rounded), static_cast<long long>(reserved_bytes()), static_cast<long long>(limit_));
     }
     void *block = pool != nullptr ? take_from(pool, rounded, growth) : take(rounded);
+    if (block == nullptr && pool != nullptr && pool->forget_plan()) {
+        block = take_from(pool, rounded, pool->growth(rounded));
+    }
     if (block == nullptr) {
         fail(MEZZO_STATUS_OUT_OF_MEMORY, "%lld bytes were asked for, which %s; %s", static_cast<long long>(rounded),
              source_.lack(), usage_text_locked().c_str());
@@ -114,7 +119,7 @@ void *Allocator::take_from(const std::shared_ptr<MemoryPool> &pool, int64_t roun
 
 /// What steps that ran op by op have left in the cache goes before pools make the process hold more than ever.
 void Allocator::make_room(int64_t bytes) noexcept {
-    while (stats_.cached_bytes > 0 && reserved_bytes() + stats_.cached_bytes + bytes > most_held_) {
+    while (stats_.cached_bytes > 0 && bytes > most_held_ - reserved_bytes() - stats_.cached_bytes) {
         BlocksBySize::value_type *largest = nullptr;
         for (auto &entry : cache_) {
             if (!entry.second.empty() && (largest == nullptr || entry.first > largest->first)) largest = &entry;
@@ -166,21 +171,30 @@ void Allocator::rest_in_cache(void *block, int64_t rounded) noexcept {
 void Allocator::rehearse() {
     auto rehearsal = std::make_unique<Rehearsal>();
     const std::lock_guard<ForkMutex> lock(mutex_);
+    end_rehearsal();
     rehearsal_ = std::move(rehearsal);
 }
 
 std::shared_ptr<MemoryPool> Allocator::enter_pool() {
     const std::lock_guard<ForkMutex> lock(mutex_);
-    if (rehearsal_ != nullptr && rehearsal_->is_by_this_thread()) {
-        try {
-            rehearsal_->teach(*plans_);
-        } catch (...) { // no memory for a plan
-        }
-        rehearsal_ = nullptr;
-    }
+    if (const std::vector<TensorLife> lives = end_rehearsal(); !lives.empty()) plans_->expect(lives);
     entered_ = make_pool(source_, *plans_);
+    plans_->expect({});
     pool_thread_ = std::this_thread::get_id();
     return entered_;
+}
+
+/// Ends the calling thread's rehearsal, learns from it and returns it; empty when there is none.
+std::vector<TensorLife> Allocator::end_rehearsal() {
+    if (rehearsal_ == nullptr || !rehearsal_->is_by_this_thread()) return {};
+    std::vector<TensorLife> lives = rehearsal_->lives();
+    try {
+        if (!lives.empty()) plans_->learn(lives, std::numeric_limits<int64_t>::max());
+    } catch (...) { // no memory for a plan
+        lives.clear();
+    }
+    rehearsal_ = nullptr;
+    return lives;
 }
 
 void Allocator::leave_pool(bool finished) noexcept {
@@ -189,12 +203,14 @@ void Allocator::leave_pool(bool finished) noexcept {
         if (finished) entered_->teach(*plans_);
     } catch (...) { // no memory for a plan
     }
+    if (entered_ != nullptr) entered_->close();
     entered_ = nullptr;
 }
 
 void Allocator::drop_pool(MemoryPool &pool) noexcept {
     const std::lock_guard<ForkMutex> lock(mutex_);
     stats_.graph_bytes -= pool.resting_bytes();
+    pool.expect(*plans_); // who gives up a graph captures the same again, more often than not
     pool.drop();
 }
 

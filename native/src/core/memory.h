@@ -17,6 +17,7 @@ class LayoutPlans;
 class MemoryPool;
 class MemoryRange;
 class Rehearsal;
+struct TensorLife;
 
 /// Alignment of every block, and the unit that sizes are rounded up to.
 inline constexpr int64_t kMemoryAlignment = 64;
@@ -101,6 +102,7 @@ class Allocator {
     void *take_new(int64_t rounded);
     void *take_from(const std::shared_ptr<MemoryPool> &pool, int64_t rounded, int64_t growth);
     void make_room(int64_t bytes) noexcept;
+    std::vector<TensorLife> end_rehearsal();
     std::string usage_text_locked() const;
     void rest_in_cache(void *block, int64_t rounded) noexcept;
     void trim_locked() noexcept;

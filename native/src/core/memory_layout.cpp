@@ -23,6 +23,11 @@ bool is_of_bytes(const TensorLife &tensor, int64_t bytes) {
     return tensor.bytes == bytes;
 }
 
+bool begins_with(const LayoutPlan &plan, const std::vector<TensorLife> &tensors) {
+    return plan.bytes.size() >= tensors.size() &&
+           std::equal(tensors.begin(), tensors.end(), plan.bytes.begin(), is_of_bytes);
+}
+
 /// Each tensor as low as those placed before it allow, and the one that ends last.
 std::pair<LayoutPlan, size_t> place_in_order(const std::vector<TensorLife> &tensors, const std::vector<size_t> &order) {
     LayoutPlan plan;
@@ -161,13 +166,15 @@ int64_t live_peak(const std::vector<TensorLife> &tensors) {
 }
 
 LayoutPlans::PlanPtr LayoutPlans::find(const std::vector<TensorLife> &first, int64_t next) const {
-    for (const PlanPtr &plan : plans_) {
-        if (plan->bytes.size() > first.size() && plan->bytes[first.size()] == next &&
-            std::equal(first.begin(), first.end(), plan->bytes.begin(), is_of_bytes)) {
-            return plan;
-        }
-    }
-    return nullptr;
+    const bool fits = expected_ != nullptr && expected_->bytes.size() > first.size() &&
+                      expected_->bytes[first.size()] == next && begins_with(*expected_, first);
+    return fits ? expected_ : nullptr;
+}
+
+void LayoutPlans::expect(const std::vector<TensorLife> &tensors) {
+    const auto plan =
+        std::find_if(plans_.begin(), plans_.end(), [&](const PlanPtr &known) { return begins_with(*known, tensors); });
+    expected_ = tensors.empty() || plan == plans_.end() ? nullptr : *plan;
 }
 
 void LayoutPlans::learn(const std::vector<TensorLife> &tensors, int64_t end) {
@@ -206,11 +213,12 @@ void Rehearsal::note_released(const void *block) noexcept {
     index_of_.erase(index);
 }
 
-void Rehearsal::teach(LayoutPlans &plans) const {
+std::vector<TensorLife> Rehearsal::lives() const {
     std::vector<TensorLife> released;
+    if (!is_whole_) return released;
     std::copy_if(tensors_.begin(), tensors_.end(), std::back_inserter(released),
                  [](const TensorLife &tensor) { return tensor.died != TensorLife::kForEver; });
-    plans.learn(released, std::numeric_limits<int64_t>::max());
+    return released;
 }
 
 } // namespace mezzo

@@ -73,15 +73,19 @@ class LayoutPlans {
   public:
     using PlanPtr = std::shared_ptr<const LayoutPlan>;
 
-    /// The plan used last that begins with tensors of these sizes and goes on with one of `next` bytes; null when there
-    /// is none.
+    /// The expected plan, if it begins with tensors of these sizes and goes on with one of `next` bytes; else null. One
+    /// that was not expected may be of a much larger step.
     PlanPtr find(const std::vector<TensorLife> &first, int64_t next) const;
 
     /// Learns from a capture, which took `end` bytes.
     void learn(const std::vector<TensorLife> &tensors, int64_t end);
 
+    /// Says that the next capture is expected to be like this, of which a plan may be known; empty for nothing.
+    void expect(const std::vector<TensorLife> &tensors);
+
   private:
     std::list<PlanPtr> plans_; // the one used last is the first
+    PlanPtr expected_;         // null for none
 };
 
 /// What a thread takes and what is released of it, op by op, before it captures the same.
@@ -91,9 +95,9 @@ class Rehearsal {
     void note_taken(const void *block, int64_t bytes) noexcept;
     void note_released(const void *block) noexcept;
 
-    /// What has not been released outlives the capture: parameters' copies, an optimizer's states. It is not asked for
-    /// again.
-    void teach(LayoutPlans &plans) const;
+    /// What has been taken and released. The rest outlives the capture: parameters' copies, an optimizer's states.
+    /// Empty when it was too much to note.
+    std::vector<TensorLife> lives() const;
 
   private:
     std::thread::id thread_ = std::this_thread::get_id();

@@ -4,6 +4,7 @@
 #include "core/memory.h"
 
 #include <iterator>
+#include <utility>
 
 namespace mezzo {
 
@@ -39,17 +40,24 @@ bool RangePool::owns(const void *block) const {
 int64_t RangePool::place(int64_t rounded) {
     const size_t index = tensors_.size();
     const bool fits = plan_ != nullptr && index < plan_->bytes.size() && plan_->bytes[index] == rounded;
-    if (!fits && (plan_ != nullptr || index == 0)) plan_ = plans_.find(tensors_, rounded);
+    if (follows_plans_ && !fits && (plan_ != nullptr || index == 0)) plan_ = plans_.find(tensors_, rounded);
     // Tensors may come and go at other times than those of the plan.
     if (plan_ != nullptr && layout_.is_free(plan_->offsets[index], rounded)) return plan_->offsets[index];
     return layout_.find(rounded);
 }
 
+bool RangePool::forget_plan() {
+    plan_ = nullptr;
+    return std::exchange(follows_plans_, false);
+}
+
 int64_t RangePool::growth(int64_t rounded) {
+    if (rounded > range_->bytes()) return rounded; // and no sum of offsets overflows
     return layout_.end_with(place(rounded), rounded) - layout_.end();
 }
 
 void *RangePool::take_block(int64_t rounded) {
+    if (rounded > range_->bytes()) return nullptr;
     const int64_t offset = place(rounded);
     if (!range_->back(layout_.end_with(offset, rounded))) return nullptr;
     tensors_.push_back({rounded, clock_});
@@ -80,9 +88,9 @@ void RangePool::give_back_resting() noexcept {
     }
     for (const auto &[offset, bytes] : layout_.free_parts()) {
         source_.on_rest(range_->base() + offset, bytes);
-        range_->discard(offset, offset + bytes);
+        discard(offset, bytes);
     }
-    range_->discard(layout_.end(), range_->bytes());
+    discard(layout_.end(), 0);
 }
 
 void RangePool::give_back_block(void *block, int64_t rounded) {
@@ -94,7 +102,13 @@ void RangePool::give_back_block(void *block, int64_t rounded) {
     const int64_t offset = offset_of(block);
     layout_.release(offset, rounded);
     const auto part = std::prev(layout_.free_parts().upper_bound(offset));
-    range_->discard(part->first, part->first + part->second);
+    discard(part->first, part->second);
+}
+
+/// Gives back what lies in a free part. One at the end reaches to that of the range.
+void RangePool::discard(int64_t offset, int64_t bytes) noexcept {
+    const int64_t end = offset + bytes;
+    range_->discard(offset, end == layout_.end() ? range_->bytes() : end);
 }
 
 int64_t BlockPool::growth(int64_t rounded) {

@@ -44,8 +44,17 @@ class MemoryPool {
     /// The graph is gone: gives all back but the blocks in use, which follow when they are released.
     void drop() noexcept;
 
+    /// The capture is over: no block is taken any more.
+    virtual void close() noexcept {}
+
     /// Lets the next captures know how this one went.
     virtual void teach(LayoutPlans &) const {}
+
+    /// Says that the next capture is expected to be like this one.
+    virtual void expect(LayoutPlans &) const noexcept {}
+
+    /// From now on blocks lie wherever there is room, whatever was planned. False when that is no change.
+    virtual bool forget_plan() { return false; }
 
   protected:
     bool is_in_use() const { return used_bytes_ > 0; }
@@ -71,6 +80,9 @@ class RangePool final : public MemoryPool {
     bool owns(const void *block) const override;
     int64_t growth(int64_t rounded) override;
     void teach(LayoutPlans &plans) const override { plans.learn(tensors_, layout_.end()); }
+    void expect(LayoutPlans &plans) const noexcept override { plans.expect(tensors_); }
+    void close() noexcept override { range_->close(); }
+    bool forget_plan() override;
 
   private:
     void *take_block(int64_t rounded) override;
@@ -79,6 +91,7 @@ class RangePool final : public MemoryPool {
     void give_back_block(void *block, int64_t rounded) override;
 
     int64_t place(int64_t rounded);
+    void discard(int64_t offset, int64_t bytes) noexcept;
     int64_t offset_of(const void *block) const { return static_cast<const char *>(block) - range_->base(); }
 
     MemorySource &source_;
@@ -86,6 +99,7 @@ class RangePool final : public MemoryPool {
     MemoryLayout layout_;
     LayoutPlans plans_;         // as they were when the capture began
     LayoutPlans::PlanPtr plan_; // that the tensors so far are of, null when there is none
+    bool follows_plans_ = true;
     std::vector<TensorLife> tensors_;
     std::unordered_map<int64_t, size_t> index_at_; // of the tensor that lies at an offset
     int64_t clock_ = 0;

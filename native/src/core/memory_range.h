@@ -23,8 +23,14 @@ class MemoryRange {
     /// where the cause is another one.
     virtual bool back(int64_t bytes) = 0;
 
+    /// Nothing more will be put behind it: gives addresses back that have none.
+    virtual void close() noexcept {}
+
     /// Gives back what memory lies within the part alone. Nobody uses these addresses again.
     virtual void discard(int64_t begin, int64_t end) noexcept = 0;
+
+  protected:
+    void shorten(int64_t bytes) { bytes_ = bytes; }
 
   private:
     char *base_;

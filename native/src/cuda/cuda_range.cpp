@@ -56,7 +56,7 @@ class CudaRange final : public MemoryRange {
     CudaRange(const CudaRanges &ranges, CUdeviceptr base, int64_t bytes)
         : MemoryRange(reinterpret_cast<char *>(base), bytes), ranges_(ranges) {}
     ~CudaRange() override {
-        unmap(0, mapped_bytes_);
+        if (!pieces_.empty()) discard(0, mapped_bytes_);
         ranges_.driver().free_addresses(address(0), static_cast<size_t>(bytes()));
     }
 
@@ -64,6 +64,32 @@ class CudaRange final : public MemoryRange {
         if (bytes <= mapped_bytes_) return true;
         if (bytes > this->bytes()) return false;
         ranges_.device().make_current();
+        const int64_t before = mapped_bytes_;
+        try {
+            if (map_up_to(bytes)) return true;
+        } catch (...) {
+            take_back(before);
+            throw;
+        }
+        take_back(before);
+        return false;
+    }
+
+    void discard(int64_t begin, int64_t end) noexcept override {
+        cudaSetDevice(ranges_.ordinal());
+        ranges_.work().wait_unless_captured(); // the work that used them may not have run yet
+        unmap(begin, end);
+    }
+
+  private:
+    struct Piece {
+        int64_t offset;
+        int64_t bytes;
+    };
+
+    CUdeviceptr address(int64_t offset) const { return reinterpret_cast<CUdeviceptr>(base() + offset); }
+
+    bool map_up_to(int64_t bytes) {
         const int64_t granularity = ranges_.granularity();
         while (mapped_bytes_ < bytes) {
             const int64_t needed = round_up(bytes - mapped_bytes_, granularity);
@@ -74,15 +100,11 @@ class CudaRange final : public MemoryRange {
         return true;
     }
 
-    void discard(int64_t begin, int64_t end) noexcept override { unmap(begin, end); }
-
-  private:
-    struct Piece {
-        int64_t offset;
-        int64_t bytes;
-    };
-
-    CUdeviceptr address(int64_t offset) const { return reinterpret_cast<CUdeviceptr>(base() + offset); }
+    /// Gives back what was mapped for tensors that have not come to be, so that others may have it.
+    void take_back(int64_t bytes) noexcept {
+        unmap(bytes, mapped_bytes_);
+        mapped_bytes_ = bytes;
+    }
 
     /// Puts memory behind the next addresses; false when there is none.
     bool map(int64_t bytes) {
@@ -97,10 +119,12 @@ class CudaRange final : public MemoryRange {
         const CUdeviceptr begin = address(mapped_bytes_);
         const CUresult mapped = driver.map(begin, size, 0, memory, 0);
         driver.release(memory); // it lives as long as it is mapped
+        if (mapped == CUDA_ERROR_OUT_OF_MEMORY) return false;
         check_driver(mapped, "cuMemMap");
         const CUmemAccessDesc access = {properties.location, CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
         if (const CUresult permitted = driver.set_access(begin, size, &access, 1); permitted != CUDA_SUCCESS) {
             driver.unmap(begin, size);
+            if (permitted == CUDA_ERROR_OUT_OF_MEMORY) return false; // for its tables
             check_driver(permitted, "cuMemSetAccess");
         }
         pieces_.push_back({mapped_bytes_, bytes});
@@ -110,9 +134,6 @@ class CudaRange final : public MemoryRange {
 
     /// Gives back the pieces that lie within a part.
     void unmap(int64_t begin, int64_t end) noexcept {
-        if (pieces_.empty()) return;
-        cudaSetDevice(ranges_.ordinal());
-        ranges_.work().wait_unless_captured(); // the work that used them may not have run yet
         std::erase_if(pieces_, [&](const Piece &piece) {
             const bool is_within = piece.offset >= begin && piece.offset + piece.bytes <= end;
             if (is_within) ranges_.driver().unmap(address(piece.offset), static_cast<size_t>(piece.bytes));

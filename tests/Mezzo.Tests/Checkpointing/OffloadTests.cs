@@ -97,6 +97,16 @@ internal sealed class OffloadTests : TensorFixture
     }
 
     [Test]
+    public void CopiesThatNobodyNeeds_AreNotMade()
+    {
+        using var study = new PlannedStudy(PlannedNet.Chain, Precision.Float32);
+        var copying = study.Trainer.Profile(study.Loss).With(Instant);
+        Assert.That(copying.Curve.Any(plan => plan.OffloadedBytes > 0));
+        Assert.That((copying.Fastest().OffloadedBytes, copying.Fastest().RecomputeSeconds), Is.EqualTo((0L, 0.0)));
+        Assert.That(copying.ForBudget(copying.KeepingAll.PredictedPeakBytes).OffloadedBytes, Is.Zero);
+    }
+
+    [Test]
     public void CopiesThatTakeForEver_AreNotChosen()
     {
         using var study = new PlannedStudy(PlannedNet.Chain, Precision.Float32);

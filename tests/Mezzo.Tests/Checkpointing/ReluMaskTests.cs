@@ -59,7 +59,9 @@ internal sealed class ReluMaskTests : TensorFixture
     public void KeptOutput_HasItsValues()
     {
         using var net = new Blocks(2) { KeepsRectified = true };
-        var plan = CheckpointProfile.Measure(() => net.Forward(net.Input).Sum()).ForSegments(1);
+        var profile = CheckpointProfile.Measure(() => net.Forward(net.Input).Sum());
+        var plan = profile.ForSegments(1);
+        Assert.That(plan.PredictedActivationBytes, Is.EqualTo(profile.KeepingAll.PredictedActivationBytes - OutputBytes), "of which a sum is dropped, but none has a mask");
         float[] expected;
         using (TensorScope.Begin())
         {
@@ -77,6 +79,86 @@ internal sealed class ReluMaskTests : TensorFixture
         loss.Backward();
         Assert.That(net.Rectified[1].ToArray<float>(), Is.EqualTo(expected));
         net.Rectified.ForEach(kept => kept.Dispose());
+    }
+
+    /// <summary>Reads that autograd does not see are seen all the same when the step is measured.</summary>
+    [Test]
+    public void OutputThatIsReadForALog_IsKeptWhole([Values] bool asArray)
+    {
+        using var net = new Blocks(1);
+        var means = new List<double>();
+        var profile = CheckpointProfile.Measure(Loss);
+        Assert.That(profile.ForSegments(1).PredictedActivationBytes, Is.EqualTo(profile.KeepingAll.PredictedActivationBytes));
+        using var scope = TensorScope.Begin();
+        using (profile.ForSegments(1).Enter())
+        {
+            Loss().Backward();
+        }
+
+        Assert.That(means, Is.All.EqualTo(means[0]));
+
+        Tensor Loss()
+        {
+            var loss = net.Forward(net.Input).Sum();
+            using var noGrad = NoGrad.Enter();
+            means.Add(asArray ? net.Rectified[0].ToArray<float>().Sum() : net.Rectified[0].Mean().Item());
+            return loss;
+        }
+    }
+
+    /// <summary>The ops have the names of those that were measured, but the first one has no ReLU, and another saves its output.</summary>
+    [Test]
+    public void OutputOfAnotherOpOfThatName_IsNotMasked()
+    {
+        using var net = new Blocks(2);
+        var (first, second) = ((Linear)net.Modules().ElementAt(1), (Linear)net.Modules().ElementAt(2));
+        var plan = CheckpointProfile.Measure(() => Loss(true)).ForSegments(1);
+        Loss(false).Backward();
+        float[] expected = first.Weight.Grad!.ToArray<float>();
+        first.Weight.ClearGrad();
+        Tensor loss;
+        using (plan.Enter())
+        {
+            loss = Loss(false);
+        }
+
+        loss.Backward();
+        Assert.That(plan.Difference, Is.Null);
+        Assert.That(first.Weight.Grad!.ToArray<float>(), Is.EqualTo(expected));
+
+        Tensor Loss(bool isFirstRectified)
+        {
+            var a = isFirstRectified ? net.Input.LinearRelu(first.Weight, first.Bias) : net.Input.Linear(first.Weight, first.Bias);
+            var b = isFirstRectified ? net.Input.Linear(second.Weight, second.Bias) : net.Input.LinearRelu(second.Weight, second.Bias);
+            var gelu = (isFirstRectified ? b : a).Gelu();
+            return ((isFirstRectified ? a : b) + gelu).Sum();
+        }
+    }
+
+    /// <summary>A region of the program's own that makes a tensor once more, in a second backward pass, from what is a mask by then.</summary>
+    [Test]
+    public void MaskedOutput_IsNoSourceOfWhatIsMadeAgain()
+    {
+        using var net = new Blocks(1);
+        var layer = (Linear)net.Modules().ElementAt(1);
+        var plan = CheckpointProfile.Measure(Loss).ForSegments(1);
+        using var scope = TensorScope.Begin();
+        Tensor loss;
+        using (plan.Enter())
+        {
+            loss = Loss();
+        }
+
+        loss.Backward(retainGraph: true);
+        Assert.That(() => loss.Backward(), Throws.InvalidOperationException.With.Message.Contains("are gone"));
+
+        Tensor Loss()
+        {
+            var rectified = net.Input.LinearRelu(layer.Weight, layer.Bias);
+            Tensor inside = null!;
+            var outside = Checkpoint.Run(() => (inside = rectified * 2) * 3);
+            return (inside.Gelu() + rectified + outside).Sum();
+        }
     }
 
     /// <summary>NaN passes the gradient on, as it does without a mask, and both zeros stop it.</summary>

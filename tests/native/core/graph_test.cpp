@@ -5,6 +5,7 @@
 #include "support/status.h"
 
 #include <atomic>
+#include <limits>
 #include <string>
 #include <thread>
 
@@ -384,6 +385,33 @@ TEST(Graph, ACaptureOfOtherSizesThanRehearsed_IsRightAllTheSame) {
     const TestGraph graph;
     ASSERT_OK(mezzo_graph_launch(graph));
     EXPECT_TRUE(is_identical(out.values(), expected.values()));
+}
+
+// Its first tensor is of the size of the larger step's, whose plan would put it behind a tensor that is too large.
+TEST(Graph, ASmallCapture_AfterALargeRehearsal_FitsALimitForTheSmallOne) {
+    constexpr int64_t kLarge = 1 << 22;
+    {
+        ASSERT_OK(mezzo_graph_rehearse(kDevice));
+        const TestTensor first(MEZZO_DTYPE_U8, {640}), large(MEZZO_DTYPE_U8, {kLarge});
+    }
+    const mezzo_memory_stats before = stats();
+    ASSERT_OK(mezzo_memory_limit_set(kDevice, before.current_bytes + before.graph_bytes + kLarge / 2));
+    ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+    { const TestTensor first(MEZZO_DTYPE_U8, {640}), second(MEZZO_DTYPE_U8, {1280}); }
+    const TestGraph graph;
+    EXPECT_OK(mezzo_memory_limit_set(kDevice, 0));
+    EXPECT_EQ(graph.info().memory_bytes, 640 + 1280);
+}
+
+TEST(Graph, ATensorOfNearlyAllAddresses_IsRefusedInACapture) {
+    constexpr int64_t kMost = std::numeric_limits<int64_t>::max() - 64;
+    ASSERT_OK(mezzo_graph_capture_begin(kDevice));
+    const TestTensor first(MEZZO_DTYPE_U8, {640});
+    mezzo_tensor huge{};
+    EXPECT_EQ(mezzo_tensor_create(&huge, kDevice, MEZZO_DTYPE_U8, &kMost, 1), MEZZO_STATUS_OUT_OF_MEMORY);
+    const TestTensor second(MEZZO_DTYPE_U8, {640});
+    const TestGraph graph;
+    EXPECT_EQ(graph.info().memory_bytes, 2 * 640);
 }
 
 TEST(Graph, FreedNeighbours_HaveRoomForTheirSum) {

@@ -232,10 +232,12 @@ TEST(LayoutPlanOnCpu, OfCheckpointedSteps_TakesWhatLivesAtMost) {
     EXPECT_GT(step.layout.end(), live_peak(step.lives) + 32000);
 }
 
-TEST(LayoutPlanOnCpu, Plans_AreFoundByTheFirstSizes_TheLatestOnesFirst) {
+TEST(LayoutPlanOnCpu, TheExpectedPlan_IsFoundByTheFirstSizes) {
     LayoutPlans plans;
     const Step step = checkpointed_step(4, 6, 64000, 20032);
     plans.learn(step.lives, step.layout.end());
+    EXPECT_EQ(plans.find({}, step.lives[0].bytes), nullptr) << "nothing is expected";
+    plans.expect(step.lives);
     const LayoutPlans::PlanPtr plan = plans.find({}, step.lives[0].bytes);
     ASSERT_NE(plan, nullptr);
     EXPECT_EQ(plan->bytes.size(), step.lives.size());
@@ -246,14 +248,26 @@ TEST(LayoutPlanOnCpu, Plans_AreFoundByTheFirstSizes_TheLatestOnesFirst) {
 
     plans.learn(step.lives, plan->end); // followed
     EXPECT_EQ(plans.find({}, step.lives[0].bytes), plan);
-    const Step other = checkpointed_step(3, 6, 64000, 20032);
-    plans.learn(other.lives, other.layout.end());
-    EXPECT_EQ(plans.find({}, step.lives[0].bytes)->bytes.size(), other.lives.size());
+    plans.expect({{128, 0}});
+    EXPECT_EQ(plans.find({}, step.lives[0].bytes), nullptr) << "nothing that is known";
+    plans.expect(step.lives);
+    plans.expect({});
+    EXPECT_EQ(plans.find({}, step.lives[0].bytes), nullptr);
+}
+
+TEST(LayoutPlanOnCpu, PlansThatHaveNotBeenUsedForLong_AreForgotten) {
+    LayoutPlans plans;
+    const Step first = checkpointed_step(4, 6, 64000, 20032), second = checkpointed_step(3, 6, 64000, 20032);
+    plans.learn(first.lives, first.layout.end());
+    plans.learn(second.lives, second.layout.end());
     for (int64_t layers = 7; layers < 10; ++layers) {
         const Step more = checkpointed_step(4, static_cast<int>(layers), 64064, 20032);
         plans.learn(more.lives, more.layout.end());
     }
-    EXPECT_EQ(plans.find({}, 64000)->bytes.size(), other.lives.size()) << "the oldest goes first";
+    plans.expect(first.lives);
+    EXPECT_EQ(plans.find({}, 64000), nullptr) << "the oldest goes first";
+    plans.expect(second.lives);
+    EXPECT_NE(plans.find({}, 64000), nullptr);
 }
 
 TEST(LayoutPlanOnCpu, ACaptureThatTookNoMoreThanItHadTo_NeedsNone) {
