@@ -40,6 +40,9 @@ internal sealed record TapeRecord(IReadOnlyList<TapeOp> Ops, IReadOnlyList<TapeT
     /// <summary>Bytes that the library takes for so many.</summary>
     public static long Aligned(long bytes) => (bytes + Alignment - 1) / Alignment * Alignment;
 
+    /// <summary>Bytes that the library takes for the elements of a tensor.</summary>
+    public static long AlignedBytes(Tensor tensor) => Aligned(tensor.ElementCount * tensor.DType.Size());
+
     /// <summary>Whether a tensor's elements are nobody else's.</summary>
     public bool IsAlone(int tensor) => Tensors[tensor].Storage == tensor && !_views.Value.Contains(tensor);
 

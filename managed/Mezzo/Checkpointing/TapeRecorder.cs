@@ -96,7 +96,7 @@ internal sealed class TapeRecorder : TapeObserver
             ForwardSeconds = seconds,
             ForwardPeak = _device.Memory.PeakBytes - _bytesAtStart,
             EndsWithRelu = operation.EndsWithRelu,
-            MaskSeconds = operation.EndsWithRelu && _device.AvailableMemory > 2 * AlignedBytes(output) ? MeasureMask(output) : 0,
+            MaskSeconds = operation.EndsWithRelu && _device.AvailableMemory > 2 * TapeRecord.AlignedBytes(output) ? MeasureMask(output) : 0,
         };
         foreach (int source in op.Sources)
         {
@@ -285,7 +285,7 @@ internal sealed class TapeRecorder : TapeObserver
     {
         int number = _tensors.Count;
         int viewed = made.IsView ? _made.FindLastIndex(made.SharesElements) : -1;
-        _tensors.Add(new TapeTensor(made.ElementCount, made.IsView ? 0 : AlignedBytes(made), _ops.Count, viewed < 0 ? number : _tensors[viewed].Storage));
+        _tensors.Add(new TapeTensor(made.ElementCount, made.IsView ? 0 : TapeRecord.AlignedBytes(made), _ops.Count, viewed < 0 ? number : _tensors[viewed].Storage));
         _made.Add(made);
         _there.Add(number);
         _numbers[made] = number;
@@ -303,8 +303,6 @@ internal sealed class TapeRecorder : TapeObserver
         return end < 0 ? parameter.Name : parameter.Name[..end];
     }
 
-    private static long AlignedBytes(Tensor tensor) => TapeRecord.Aligned(tensor.ElementCount * tensor.DType.Size());
-
     private int[] Known(IEnumerable<Tensor> tensors) =>
         [.. tensors.Where(_numbers.ContainsKey).Select(tensor => _numbers[tensor])];
 
@@ -315,55 +313,5 @@ internal sealed class TapeRecorder : TapeObserver
     {
         /// <summary>Not at all.</summary>
         public static Squeeze None { get; } = new(int.MaxValue);
-    }
-
-    /// <summary>Gradients that leaves had before, put aside while others are computed, and put back.</summary>
-    private sealed class GradientsAside(bool accumulates) : IDisposable
-    {
-        private readonly Dictionary<Tensor, (Tensor? Gradient, bool IsScaled)> _leaves = [];
-
-        /// <summary>Bytes that are live because of what was put aside, which a step would have cleared.</summary>
-        public long Bytes => _leaves.Values.Sum(leaf => leaf.Gradient is { } gradient ? AlignedBytes(gradient) : 0);
-
-        public void PutAside(IEnumerable<Tensor> leaves)
-        {
-            foreach (var leaf in leaves)
-            {
-                if (!_leaves.ContainsKey(leaf))
-                {
-                    bool isScaled = leaf.IsGradScaled;
-                    _leaves.Add(leaf, (leaf.TakeGrad(), isScaled));
-                }
-            }
-        }
-
-        public void EndRun()
-        {
-            if (!accumulates)
-            {
-                Clear();
-            }
-        }
-
-        public void Clear()
-        {
-            foreach (var leaf in _leaves.Keys)
-            {
-                leaf.ClearGrad();
-            }
-        }
-
-        public void Dispose()
-        {
-            Clear();
-            foreach (var (leaf, (gradient, isScaled)) in _leaves)
-            {
-                if (gradient is not null)
-                {
-                    leaf.PutGrad(gradient);
-                    leaf.IsGradScaled = isScaled;
-                }
-            }
-        }
     }
 }

@@ -20,14 +20,7 @@ internal sealed class OffloadTests : TensorFixture
         Garbage.Collect();
         var plans = Plans(study.Trainer.Profile(study.Loss), isSlow);
         Assert.That(plans.Any(plan => plan.OffloadedBytes > 0) || isSlow);
-        foreach (var plan in plans)
-        {
-            study.Trainer.CheckpointPlan = plan;
-            device.ResetPeakMemory();
-            study.Trainer.Step(study.Loss);
-            Assert.That(plan.Difference, Is.Null);
-            Assert.That(device.Memory.PeakBytes, Is.EqualTo(plan.PredictedPeakBytes), $"{plan}");
-        }
+        Array.ForEach(plans, study.AssertPeakOf);
     }
 
     /// <summary>Wherever copies are waited for, and fetched.</summary>
@@ -50,11 +43,7 @@ internal sealed class OffloadTests : TensorFixture
                 offloads.Add(new Offload(tensor, freed, random.Next(freed, positions.End.Value)));
             }
 
-            var copying = plan.With(offloads);
-            study.Trainer.CheckpointPlan = copying;
-            device.ResetPeakMemory();
-            study.Trainer.Step(study.Loss);
-            Assert.That(device.Memory.PeakBytes, Is.EqualTo(copying.PredictedPeakBytes), $"{copying}: {string.Join(", ", offloads)}");
+            study.AssertPeakOf(plan.With(offloads));
         }
     }
 

@@ -58,6 +58,17 @@ internal sealed class PlannedStudy : IDisposable
 
     public Tensor Loss() => Losses.Mse(_model.Forward(_x).To(DType.Float32), _y);
 
+    /// <summary>Takes a step under a plan. Its ops must be those that were measured, and its bytes those that were predicted.</summary>
+    public void AssertPeakOf(CheckpointPlan plan)
+    {
+        var device = TestDevice.Current;
+        Trainer.CheckpointPlan = plan;
+        device.ResetPeakMemory();
+        Trainer.Step(Loss);
+        Assert.That(plan.Difference, Is.Null);
+        Assert.That(device.Memory.PeakBytes, Is.EqualTo(plan.PredictedPeakBytes), $"{plan}");
+    }
+
     /// <summary>A hash of each parameter and buffer.</summary>
     public string State() => string.Join(
         '\n', _model.Parameters().Select(parameter => Text(parameter)).Concat(_model.Buffers().Select(buffer => Text(buffer))));
