@@ -12,12 +12,14 @@ internal sealed class OffloadChoices
     private readonly TapeRecord _record;
     private readonly TapeSchedule _schedule;
     private readonly CopySpeed _speed;
+    private readonly HashSet<int> _kept;
     private readonly double[] _forwardEnds; // time at which each op has run forward
     private readonly double[] _backwardStarts; // and at which its backward pass begins, as if nothing were computed once more
 
     public OffloadChoices(TapeRecord record, TapeSchedule schedule, CopySpeed speed)
     {
         (_record, _schedule, _speed) = (record, schedule, speed);
+        _kept = TapeSimulator.KeptByForward(record, schedule);
         double time = 0;
         _forwardEnds = [.. record.Ops.Select(op => time += op.ForwardSeconds)];
         _backwardStarts = new double[record.Ops.Count];
@@ -48,7 +50,7 @@ internal sealed class OffloadChoices
     [
         .. from tensor in Enumerable.Range(0, _record.Tensors.Count)
         let known = _record.Tensors[tensor]
-        where known is { Bytes: >= LeastBytes, IsKept: false } && !_schedule.IsDropped(tensor, known.Maker) && _record.IsAlone(tensor)
+        where _kept.Contains(tensor) && known is { Bytes: >= LeastBytes, IsKept: false } && !_schedule.IsDropped(tensor, known.Maker) && _record.IsAlone(tensor)
         let needed = FirstNeeded(tensor)
         where needed >= 0 && known.LastUse + 1 < _record.PlannedOps
         orderby known.LastUse

@@ -47,6 +47,18 @@ internal sealed class TapeSimulator
         return new SimulatedStep(simulator._memory.Peak, activations, simulator._recomputeSeconds, simulator._clock.Waited);
     }
 
+    /// <summary>The tensors that are in memory after the forward pass for the sake of the backward pass.</summary>
+    public static HashSet<int> KeptByForward(TapeRecord record, TapeSchedule schedule)
+    {
+        var simulator = new TapeSimulator(record, schedule);
+        for (int position = 0; position < record.Ops.Count; position++)
+        {
+            simulator.Forward(position);
+        }
+
+        return [.. Enumerable.Range(0, record.Tensors.Count).Where(tensor => simulator._memory.Has(tensor) && simulator.IsNeeded(tensor))];
+    }
+
     private void Forward(int position)
     {
         var op = _record.Ops[position];
@@ -86,7 +98,7 @@ internal sealed class TapeSimulator
     private void Backward(int position)
     {
         var op = _record.Ops[position];
-        foreach (int tensor in _schedule.FetchedBefore(position))
+        foreach (int tensor in _schedule.FetchedBefore(position).Where(IsNeeded))
         {
             Fetch(tensor);
         }
@@ -307,7 +319,9 @@ internal sealed class TapeSimulator
     }
 
     private IEnumerable<int> Wanted(ScheduledRegion region) =>
-        OwnedBy(region).Where(made => !_memory.Has(made) && (_saves[made] > 0 || _holds[made] > 0));
+        OwnedBy(region).Where(made => !_memory.Has(made) && IsNeeded(made));
+
+    private bool IsNeeded(int tensor) => _saves[tensor] > 0 || _holds[tensor] > 0;
 
     /// <summary>What a region itself drops, and neither one in it nor an op alone.</summary>
     private IEnumerable<int> OwnedBy(ScheduledRegion region) =>
@@ -353,7 +367,7 @@ internal sealed class TapeSimulator
     private void FreeIfUnused(int tensor)
     {
         var known = _record.Tensors[tensor];
-        if ((known.IsTransient || _schedule.IsDropped(tensor, known.Maker)) && _saves[tensor] == 0 && _holds[tensor] == 0 && known.LastUse <= _forward && !IsHeldByOpenRegion(tensor))
+        if ((known.IsTransient || _schedule.IsDropped(tensor, known.Maker)) && !IsNeeded(tensor) && known.LastUse <= _forward && !IsHeldByOpenRegion(tensor))
         {
             _memory.Add(_schedule.IsMasked(tensor) && _memory.Has(tensor) ? -known.MaskBytes : 0);
             _memory.Disappear(tensor);
