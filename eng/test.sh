@@ -7,7 +7,7 @@ source eng/common.sh
 source eng/cases.sh
 
 # Seconds after which a suite counts as hanging, and is stopped.
-readonly longest_suite=300
+readonly longest_suite=900
 
 rm -rf "$results_dir"
 mkdir -p "$results_dir"
