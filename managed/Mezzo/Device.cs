@@ -80,6 +80,17 @@ public readonly record struct Device(DeviceType Type, int Index)
     /// <exception cref="MezzoException">The device does not exist.</exception>
     public long AvailableMemory => Calls.MemoryAvailable(Id);
 
+    /// <summary>Bytes that tensors and graphs have, and those that they could still take: the most that a plan's budget may be now.</summary>
+    /// <exception cref="MezzoException">The device does not exist.</exception>
+    public long ReachableMemory
+    {
+        get
+        {
+            var memory = Memory;
+            return memory.CurrentBytes + memory.GraphBytes + AvailableMemory;
+        }
+    }
+
     internal MezzoDevice Id => new() { Type = (MezzoDeviceType)Type, Index = Index };
 
     /// <summary>The NVIDIA GPU with the given ordinal.</summary>

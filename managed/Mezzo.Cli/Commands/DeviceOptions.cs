@@ -55,7 +55,7 @@ internal sealed class DeviceOptions
     {
         GC.Collect();
         Device.Cpu.SetMemoryLimit(0);
-        Device.Cpu.SetMemoryLimit(Math.Max(1, Device.Cpu.Memory.CurrentBytes + Device.Cpu.Memory.GraphBytes + Device.Cpu.AvailableMemory));
+        Device.Cpu.SetMemoryLimit(Math.Max(1, Device.Cpu.ReachableMemory));
     }
 
     private static string? WhyNoGpu()

@@ -7,7 +7,6 @@ namespace Mezzo.Checkpointing;
 /// </summary>
 internal sealed class OffloadChoices
 {
-    private const long LeastBytes = 4096;
     private static readonly double[] Shares = [0.25, 0.5, 0.75, 1];
     private readonly TapeRecord _record;
     private readonly TapeSchedule _schedule;
@@ -50,7 +49,7 @@ internal sealed class OffloadChoices
     [
         .. from tensor in Enumerable.Range(0, _record.Tensors.Count)
         let known = _record.Tensors[tensor]
-        where _kept.Contains(tensor) && known is { Bytes: >= LeastBytes, IsKept: false } && !_schedule.IsDropped(tensor, known.Maker) && _record.IsAlone(tensor)
+        where _kept.Contains(tensor) && known is { Bytes: >= TapeSchedule.LeastBytes, IsKept: false } && !_schedule.IsDropped(tensor, known.Maker) && _record.IsAlone(tensor)
         let needed = FirstNeeded(tensor)
         where needed >= 0 && known.LastUse + 1 < _record.PlannedOps
         orderby known.LastUse

@@ -14,7 +14,9 @@ internal sealed record ScheduledRegion(int First, int Last, IReadOnlyList<Schedu
 /// </summary>
 internal sealed class TapeSchedule
 {
-    private const long LeastBytes = 4096; // less is not worth the trouble
+    /// <summary>Bytes of a tensor below which dropping it is not worth the trouble.</summary>
+    public const long LeastBytes = 4096;
+
     private readonly ScheduledRegion?[] _innermost;
     private readonly ScheduledRegion?[] _owners;
     private readonly ILookup<int, ScheduledRegion> _starts;

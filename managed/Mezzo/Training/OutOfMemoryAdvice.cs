@@ -13,7 +13,7 @@ internal static class OutOfMemoryAdvice
     {
         // So many can be had, as they have been, or are free now.
         var device = training.Optimizer.Device;
-        long bytes = Math.Max(device.Memory.PeakBytes, device.Memory.CurrentBytes + device.Memory.GraphBytes + device.AvailableMemory);
+        long bytes = Math.Max(device.Memory.PeakBytes, device.ReachableMemory);
         try
         {
             return For(training.Profile(function), bytes, function.MicroBatches);

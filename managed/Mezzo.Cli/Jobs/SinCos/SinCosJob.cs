@@ -107,8 +107,7 @@ internal sealed class SinCosJob(SinCosOptions options, ITrainingView view, ILogg
         // The last micro-batch is the largest.
         var step = trainer.Profile(() => setup.Loss(setup.Data.Parts(options.Accumulate)[^1]), options.Accumulate);
         options.Device.TrimMemory();
-        var memory = options.Device.Memory;
-        trainer.CheckpointPlan = options.Checkpoint.PlanFor(step, precision.ShortName(), memory.CurrentBytes + memory.GraphBytes + options.Device.AvailableMemory);
+        trainer.CheckpointPlan = options.Checkpoint.PlanFor(step, precision.ShortName(), options.Device.ReachableMemory);
 
         // What measuring took is not the run's.
         options.Device.ResetPeakMemory();
