@@ -12,6 +12,13 @@ readonly mezzo_program=artifacts/bin/Mezzo.Cli/release/Mezzo.Cli.dll
 readonly results_dir=artifacts/test-results
 readonly package_dir=artifacts/package
 
+# The managed tests on the simulated device, in parts that take about as long: the project and a filter of each.
+declare -rA managed_parts=(
+    [Mezzo.Tests]='Mezzo.Tests FullyQualifiedName!~.Checkpointing.'
+    [Mezzo.Tests.Checkpointing]='Mezzo.Tests FullyQualifiedName~.Checkpointing.'
+    [Mezzo.Cli.Tests]='Mezzo.Cli.Tests FullyQualifiedName~Mezzo'
+)
+
 say() { printf '\n== %s\n' "$*"; }
 
 fail() {

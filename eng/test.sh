@@ -68,10 +68,11 @@ start_native_cuda native-cuda-sm75 MEZZO_SIM_ARCH=7.5
 finish_suites
 
 say "Tests: Mezzo.Tests and Mezzo.Cli.Tests on the simulated CUDA device, MEZZO_SIM_SEED=$MEZZO_SIM_SEED"
-for project in Mezzo.Tests Mezzo.Cli.Tests; do
-    start_suite "$project-cuda.trx" env MEZZO_TEST_DEVICE=cuda:0 MEZZO_LIBRARY="$PWD/build/cuda-sim/libmezzo.so" \
-        dotnet test "tests/$project" -c "$dotnet_configuration" --no-build --filter 'TestCategory!=CpuOnly' \
-        --logger "trx;LogFileName=$project-cuda.trx" --results-directory "$results_dir"
+for part in "${!managed_parts[@]}"; do
+    read -r project filter <<<"${managed_parts[$part]}"
+    start_suite "$part-cuda.trx" env MEZZO_TEST_DEVICE=cuda:0 MEZZO_LIBRARY="$PWD/build/cuda-sim/libmezzo.so" \
+        dotnet test "tests/$project" -c "$dotnet_configuration" --no-build --filter "TestCategory!=CpuOnly&$filter" \
+        --logger "trx;LogFileName=$part-cuda.trx" --results-directory "$results_dir"
 done
 finish_suites
 unset MEZZO_POISON_MEMORY MEZZO_SIM_SEED

@@ -43,6 +43,9 @@ public sealed class CheckpointPlan
     /// <summary>Seconds of forward and backward pass.</summary>
     public double PredictedSeconds => _record.Seconds + RecomputeSeconds + WaitSeconds;
 
+    /// <summary>How much longer that is than without computing anything once more, or waiting for copies: 0.25 is a quarter.</summary>
+    public double ExtraTime => _record.Seconds > 0 ? (RecomputeSeconds + WaitSeconds) / _record.Seconds : 0;
+
     /// <summary>Seconds of it for what is computed once more, and for masks of ReLUs.</summary>
     public double RecomputeSeconds { get; }
 

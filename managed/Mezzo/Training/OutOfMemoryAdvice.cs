@@ -36,12 +36,8 @@ internal static class OutOfMemoryAdvice
             + (others > 0 ? $", {layers.Length - LayersNamed} others {Megabytes(others)}" : "") + $". {advice}";
     }
 
-    private static string Describe(CheckpointPlan plan)
-    {
-        double extra = plan.RecomputeSeconds + plan.WaitSeconds;
-        double more = extra / (plan.PredictedSeconds - extra);
-        return string.Create(CultureInfo.InvariantCulture, $"{Megabytes(plan.PredictedPeakBytes)} at most, for {100 * more:f0}% more time");
-    }
+    private static string Describe(CheckpointPlan plan) => string.Create(
+        CultureInfo.InvariantCulture, $"{Megabytes(plan.PredictedPeakBytes)} at most, for {100 * plan.ExtraTime:f0}% more time");
 
     private static string Megabytes(long bytes) => string.Create(CultureInfo.InvariantCulture, $"{bytes / 1e6:#,0.###} MB");
 

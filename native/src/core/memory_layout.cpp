@@ -165,12 +165,6 @@ int64_t live_peak(const std::vector<TensorLife> &tensors) {
     return peak;
 }
 
-LayoutPlans::PlanPtr LayoutPlans::find(const std::vector<TensorLife> &first, int64_t next) const {
-    const bool fits = expected_ != nullptr && expected_->bytes.size() > first.size() &&
-                      expected_->bytes[first.size()] == next && begins_with(*expected_, first);
-    return fits ? expected_ : nullptr;
-}
-
 void LayoutPlans::expect(const std::vector<TensorLife> &tensors) {
     const auto plan =
         std::find_if(plans_.begin(), plans_.end(), [&](const PlanPtr &known) { return begins_with(*known, tensors); });

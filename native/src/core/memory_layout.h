@@ -67,15 +67,11 @@ LayoutPlan plan_layout(const std::vector<TensorLife> &tensors);
 /// The most bytes that live at once.
 int64_t live_peak(const std::vector<TensorLife> &tensors);
 
-/// Plans of the latest captures. A trainer captures each of its steps twice at least: the second time it is known what
-/// will be asked for.
+/// Plans of the latest captures, for the next one that is expected to be like one of them. A plan that is not expected
+/// may be of a much larger step.
 class LayoutPlans {
   public:
     using PlanPtr = std::shared_ptr<const LayoutPlan>;
-
-    /// The expected plan, if it begins with tensors of these sizes and goes on with one of `next` bytes; else null. One
-    /// that was not expected may be of a much larger step.
-    PlanPtr find(const std::vector<TensorLife> &first, int64_t next) const;
 
     /// Learns from a capture, which took `end` bytes.
     void learn(const std::vector<TensorLife> &tensors, int64_t end);
@@ -83,9 +79,12 @@ class LayoutPlans {
     /// Says that the next capture is expected to be like this, of which a plan may be known; empty for nothing.
     void expect(const std::vector<TensorLife> &tensors);
 
+    /// The plan of what is expected; null when there is none.
+    PlanPtr expected() const { return expected_; }
+
   private:
     std::list<PlanPtr> plans_; // the one used last is the first
-    PlanPtr expected_;         // null for none
+    PlanPtr expected_;
 };
 
 /// What a thread takes and what is released of it, op by op, before it captures the same.

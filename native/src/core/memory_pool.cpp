@@ -39,16 +39,10 @@ bool RangePool::owns(const void *block) const {
 /// The offset for the tensor that comes next.
 int64_t RangePool::place(int64_t rounded) {
     const size_t index = tensors_.size();
-    const bool fits = plan_ != nullptr && index < plan_->bytes.size() && plan_->bytes[index] == rounded;
-    if (follows_plans_ && !fits && (plan_ != nullptr || index == 0)) plan_ = plans_.find(tensors_, rounded);
+    if (plan_ != nullptr && (index >= plan_->bytes.size() || plan_->bytes[index] != rounded)) plan_ = nullptr;
     // Tensors may come and go at other times than those of the plan.
     if (plan_ != nullptr && layout_.is_free(plan_->offsets[index], rounded)) return plan_->offsets[index];
     return layout_.find(rounded);
-}
-
-bool RangePool::forget_plan() {
-    plan_ = nullptr;
-    return std::exchange(follows_plans_, false);
 }
 
 int64_t RangePool::growth(int64_t rounded) {
@@ -146,7 +140,7 @@ void BlockPool::give_back_block(void *block, int64_t rounded) {
 
 std::shared_ptr<MemoryPool> make_pool(MemorySource &source, const LayoutPlans &plans) {
     if (std::unique_ptr<MemoryRange> range = source.reserve_range(); range != nullptr) {
-        return std::make_shared<RangePool>(source, std::move(range), plans);
+        return std::make_shared<RangePool>(source, std::move(range), plans.expected());
     }
     return std::make_shared<BlockPool>(source);
 }

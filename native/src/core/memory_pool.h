@@ -10,6 +10,7 @@
 #include <memory>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace mezzo {
@@ -74,15 +75,15 @@ class MemoryPool {
 /// beginning to the farthest end of a block, whatever the device has put behind them.
 class RangePool final : public MemoryPool {
   public:
-    RangePool(MemorySource &source, std::unique_ptr<MemoryRange> range, const LayoutPlans &plans)
-        : source_(source), range_(std::move(range)), plans_(plans) {}
+    RangePool(MemorySource &source, std::unique_ptr<MemoryRange> range, LayoutPlans::PlanPtr plan)
+        : source_(source), range_(std::move(range)), plan_(std::move(plan)) {}
 
     bool owns(const void *block) const override;
     int64_t growth(int64_t rounded) override;
     void teach(LayoutPlans &plans) const override { plans.learn(tensors_, layout_.end()); }
     void expect(LayoutPlans &plans) const noexcept override { plans.expect(tensors_); }
     void close() noexcept override { range_->close(); }
-    bool forget_plan() override;
+    bool forget_plan() override { return std::exchange(plan_, nullptr) != nullptr; }
 
   private:
     void *take_block(int64_t rounded) override;
@@ -97,9 +98,7 @@ class RangePool final : public MemoryPool {
     MemorySource &source_;
     std::unique_ptr<MemoryRange> range_; // null once all is given back
     MemoryLayout layout_;
-    LayoutPlans plans_;         // as they were when the capture began
-    LayoutPlans::PlanPtr plan_; // that the tensors so far are of, null when there is none
-    bool follows_plans_ = true;
+    LayoutPlans::PlanPtr plan_; // that the tensors so far are of; null when there is none
     std::vector<TensorLife> tensors_;
     std::unordered_map<int64_t, size_t> index_at_; // of the tensor that lies at an offset
     int64_t clock_ = 0;

@@ -8,7 +8,7 @@ namespace Mezzo.Cli.Tests.Commands;
 public sealed class CheckpointTests
 {
     private static readonly string[] Deep =
-        ["train", "sincos", "--samples", "512", "--epochs", "6", "--hidden", "32", "--layers", "8", "--capture", "off", "--device", TestDevice.Name];
+        ["train", "sincos", "--samples", "512", "--epochs", "4", "--hidden", "32", "--layers", "8", "--capture", "off", "--device", TestDevice.Name];
 
     private TemporaryFolder _folder = null!;
 
@@ -124,7 +124,7 @@ public sealed class CheckpointTests
         string[] options = [.. Deep, "--fp16"];
         string expected = Train(options)[0].GetProperty("losses").GetRawText();
         string saved = _folder.File("run");
-        string[] half = [.. options.Select((value, i) => options[Math.Max(0, i - 1)] == "--epochs" ? "3" : value)];
+        string[] half = [.. options.Select((value, i) => options[Math.Max(0, i - 1)] == "--epochs" ? "2" : value)];
         Train([.. half, "--checkpoint", "segments=2", "--save", saved]);
         Assert.That(Train([.. options, "--checkpoint", "segments=4", "--resume", saved])[0].GetProperty("losses").GetRawText(), Is.EqualTo(expected));
     }

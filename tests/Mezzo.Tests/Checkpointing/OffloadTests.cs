@@ -12,7 +12,7 @@ internal sealed class OffloadTests : TensorFixture
     /// <summary>Takes about as long to copy as small networks take to compute.</summary>
     private static readonly CopySpeed Slow = new(1e-6, 1e9);
 
-    [Test]
+    [Test, Pairwise]
     public void MeasuredPeak_IsThePredictedOne([Values] PlannedNet net, [Values] Precision precision, [Values] bool isSlow)
     {
         var device = TestDevice.Current;
@@ -47,7 +47,7 @@ internal sealed class OffloadTests : TensorFixture
         }
     }
 
-    [Test]
+    [Test, Pairwise]
     public void Steps_AreBitIdenticalToThoseWithout(
         [Values] PlannedNet net, [Values] Precision precision, [Values(CaptureMode.Off, CaptureMode.On)] CaptureMode mode)
     {

@@ -232,27 +232,28 @@ TEST(LayoutPlanOnCpu, OfCheckpointedSteps_TakesWhatLivesAtMost) {
     EXPECT_GT(step.layout.end(), live_peak(step.lives) + 32000);
 }
 
-TEST(LayoutPlanOnCpu, TheExpectedPlan_IsFoundByTheFirstSizes) {
+TEST(LayoutPlanOnCpu, TheExpectedPlan_IsOneThatBeginsWithTheSameSizes) {
     LayoutPlans plans;
     const Step step = checkpointed_step(4, 6, 64000, 20032);
     plans.learn(step.lives, step.layout.end());
-    EXPECT_EQ(plans.find({}, step.lives[0].bytes), nullptr) << "nothing is expected";
+    EXPECT_EQ(plans.expected(), nullptr) << "nothing is expected";
     plans.expect(step.lives);
-    const LayoutPlans::PlanPtr plan = plans.find({}, step.lives[0].bytes);
+    const LayoutPlans::PlanPtr plan = plans.expected();
     ASSERT_NE(plan, nullptr);
     EXPECT_EQ(plan->bytes.size(), step.lives.size());
-    EXPECT_EQ(plans.find({}, 64), nullptr);
-    EXPECT_EQ(plans.find({step.lives[0]}, step.lives[1].bytes), plan);
-    EXPECT_EQ(plans.find({step.lives[0]}, 64), nullptr);
-    EXPECT_EQ(plans.find(step.lives, 64), nullptr) << "it ends there";
+    plans.expect({step.lives[0]});
+    EXPECT_EQ(plans.expected(), plan);
+    plans.expect({step.lives[0], {64, 1}});
+    EXPECT_EQ(plans.expected(), nullptr) << "goes on otherwise";
 
+    plans.expect(step.lives);
     plans.learn(step.lives, plan->end); // followed
-    EXPECT_EQ(plans.find({}, step.lives[0].bytes), plan);
+    EXPECT_EQ(plans.expected(), plan);
     plans.expect({{128, 0}});
-    EXPECT_EQ(plans.find({}, step.lives[0].bytes), nullptr) << "nothing that is known";
+    EXPECT_EQ(plans.expected(), nullptr) << "nothing that is known";
     plans.expect(step.lives);
     plans.expect({});
-    EXPECT_EQ(plans.find({}, step.lives[0].bytes), nullptr);
+    EXPECT_EQ(plans.expected(), nullptr);
 }
 
 TEST(LayoutPlanOnCpu, PlansThatHaveNotBeenUsedForLong_AreForgotten) {
@@ -265,15 +266,17 @@ TEST(LayoutPlanOnCpu, PlansThatHaveNotBeenUsedForLong_AreForgotten) {
         plans.learn(more.lives, more.layout.end());
     }
     plans.expect(first.lives);
-    EXPECT_EQ(plans.find({}, 64000), nullptr) << "the oldest goes first";
+    EXPECT_EQ(plans.expected(), nullptr) << "the oldest goes first";
     plans.expect(second.lives);
-    EXPECT_NE(plans.find({}, 64000), nullptr);
+    EXPECT_NE(plans.expected(), nullptr);
 }
 
 TEST(LayoutPlanOnCpu, ACaptureThatTookNoMoreThanItHadTo_NeedsNone) {
     LayoutPlans plans;
-    plans.learn({{64, 0, 1}, {64, 2, 3}}, 64);
-    EXPECT_EQ(plans.find({}, 64), nullptr);
+    const std::vector<TensorLife> tensors = {{64, 0, 1}, {64, 2, 3}};
+    plans.learn(tensors, 64);
+    plans.expect(tensors);
+    EXPECT_EQ(plans.expected(), nullptr);
 }
 
 } // namespace

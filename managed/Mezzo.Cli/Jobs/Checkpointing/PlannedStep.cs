@@ -12,6 +12,9 @@ internal sealed record PlannedStep(long PeakBytes, long ActivationBytes, double 
     /// <summary>Time of it in which the device waits for copies to host memory and back.</summary>
     public double WaitSeconds { get; init; }
 
+    /// <summary>How much longer it takes than without computing anything once more, or waiting for copies: 0.25 is a quarter.</summary>
+    public double ExtraTime { get; init; }
+
     /// <summary>Bytes of activations that are kept in host memory.</summary>
     public long OffloadedBytes { get; init; }
 
@@ -20,9 +23,7 @@ internal sealed record PlannedStep(long PeakBytes, long ActivationBytes, double 
         new(plan.PredictedPeakBytes, plan.PredictedActivationBytes, plan.PredictedSeconds, plan.RecomputeSeconds, plan.Regions)
         {
             WaitSeconds = plan.WaitSeconds,
+            ExtraTime = plan.ExtraTime,
             OffloadedBytes = plan.OffloadedBytes,
         };
-
-    /// <summary>How much longer it takes than without computing anything once more, or waiting for copies: 0.25 is a quarter.</summary>
-    public double ExtraTime => Seconds > RecomputeSeconds + WaitSeconds ? (RecomputeSeconds + WaitSeconds) / (Seconds - RecomputeSeconds - WaitSeconds) : 0;
 }

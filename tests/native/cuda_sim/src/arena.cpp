@@ -40,7 +40,7 @@ Arena::Arena(size_t bytes) : total_bytes_(bytes), reserved_bytes_(round_up(bytes
     void *memory =
         mmap(nullptr, reserved_bytes_ + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
-    // Aligned to huge pages, which make opening and closing cheap where the system has them.
+    // Aligned to huge pages, which make protecting it cheap where the system has them.
     const auto address = reinterpret_cast<uintptr_t>(memory);
     const size_t skipped = round_up(address, kHugePage) - address;
     base_ = static_cast<char *>(memory) + skipped;
@@ -54,25 +54,11 @@ Arena::~Arena() {
     munmap(base_, reserved_bytes_);
 }
 
-void Arena::open() {
-    virtual_memory_.open();
-    if (open_) return;
-    open_ = true;
-    if (touched_bytes_ != 0) mprotect(base_, touched_bytes_, PROT_READ | PROT_WRITE);
-}
-
-void Arena::close() {
-    virtual_memory_.close();
-    if (!open_) return;
-    open_ = false;
-    if (touched_bytes_ != 0) mprotect(base_, touched_bytes_, PROT_NONE);
-}
-
 /// Begins to use `bytes` more addresses.
 void Arena::extend(size_t bytes) {
     const size_t end = std::min(round_up(touched_bytes_ + bytes, kHugePage), reserved_bytes_);
     const size_t begin = std::exchange(touched_bytes_, end);
-    mprotect(base_ + begin, end - begin, PROT_READ | PROT_WRITE);
+    access_.permit(base_ + begin, end - begin);
     sanitizer::forbid(base_ + begin, end - begin);
     add_hole(begin, end);
 }

@@ -5,6 +5,7 @@
 // pointer faults. Memory that is not given out holds NaN, and under AddressSanitizer is out of bounds.
 #pragma once
 
+#include "access.h"
 #include "virtual_memory.h"
 
 #include <cstddef>
@@ -34,9 +35,9 @@ class Arena {
     Arena(const Arena &) = delete;
     Arena &operator=(const Arena &) = delete;
 
-    /// Lets this process touch the memory, or forbids it.
-    void open();
-    void close();
+    /// Lets this thread touch the memory, or forbids it.
+    void open() { access_.open(); }
+    void close() { access_.close(); }
 
     /// Null when there is no room.
     void *allocate(size_t bytes, AllocationState state);
@@ -54,8 +55,7 @@ class Arena {
     const Allocation *holding(const void *pointer, size_t bytes) const;
 
     bool covers(const void *pointer) const;
-    /// How much the process can touch at present.
-    size_t open_bytes() const { return (open_ ? touched_bytes_ : 0) + virtual_memory_.open_bytes(); }
+    size_t bytes_to_close() const { return access_.bytes_to_close(); }
     size_t total_bytes() const { return total_bytes_; }
     size_t used_bytes() const { return used_bytes_ + virtual_memory_.created_bytes(); }
 
@@ -74,11 +74,11 @@ class Arena {
     size_t reserved_bytes_;
     size_t touched_bytes_ = 0; // from the base, ever given out
     size_t used_bytes_ = 0;
-    bool open_ = false;
     uint16_t next_margin_ = 0;
     std::map<size_t, Allocation> allocations_; // by offset
     std::map<size_t, size_t> holes_;           // below touched_bytes_: bytes by offset
-    VirtualMemory virtual_memory_;
+    Access access_;
+    VirtualMemory virtual_memory_{access_};
 };
 
 } // namespace mezzo::cuda_sim

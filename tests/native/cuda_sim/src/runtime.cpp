@@ -81,11 +81,12 @@ Session::Session() : lock_(runtime_mutex()) {
 }
 
 Session::~Session() {
-    // Closing takes as long as there are pages in use. Where they are many it is done now and then only.
+    // Without protection keys closing takes as long as there are pages in use. Where they are many it is done now and
+    // then only.
     constexpr size_t kCheapBytes = size_t{64} << 20;
     Runtime &runtime = open_runtime();
     size_t touched = 0;
-    for (const auto &device : runtime.devices) touched += device->arena.open_bytes();
+    for (const auto &device : runtime.devices) touched += device->arena.bytes_to_close();
     if (touched <= kCheapBytes || randomness.one_in(static_cast<uint32_t>(1 + touched / kCheapBytes))) runtime.close();
 }
 

@@ -82,17 +82,17 @@ CUresult VirtualMemory::map(CUdeviceptr pointer, size_t bytes, CUmemGenericAlloc
         if (previous->first + previous->second.bytes > pointer) return CUDA_ERROR_INVALID_VALUE;
     }
     memory->second.is_mapped = true;
-    mprotect(memory_at(pointer), bytes, PROT_READ | PROT_WRITE);
+    access_.permit(memory_at(pointer), bytes);
+    access_.open();
     std::memset(memory_at(pointer), kPoison, bytes);
+    access_.forbid(memory_at(pointer), bytes);
     mapped_[pointer] = {bytes, handle, false};
-    protect(pointer, bytes, false);
     return CUDA_SUCCESS;
 }
 
 CUresult VirtualMemory::unmap(CUdeviceptr pointer, size_t bytes) {
     const bool done = change_all(pointer, bytes, [&](CUdeviceptr begin, Mapping &mapping) {
-        if (mapping.is_permitted) permitted_bytes_ -= mapping.bytes;
-        protect(begin, mapping.bytes, false);
+        access_.forbid(memory_at(begin), mapping.bytes);
         madvise(memory_at(begin), mapping.bytes, MADV_DONTNEED);
         const auto memory = created_.find(mapping.memory);
         memory->second.is_mapped = false;
@@ -105,11 +105,12 @@ CUresult VirtualMemory::unmap(CUdeviceptr pointer, size_t bytes) {
 
 CUresult VirtualMemory::permit(CUdeviceptr pointer, size_t bytes, bool is_permitted) {
     const bool done = change_all(pointer, bytes, [&](CUdeviceptr begin, Mapping &mapping) {
-        if (mapping.is_permitted != is_permitted) {
-            permitted_bytes_ = is_permitted ? permitted_bytes_ + mapping.bytes : permitted_bytes_ - mapping.bytes;
-        }
         mapping.is_permitted = is_permitted;
-        protect(begin, mapping.bytes, is_permitted);
+        if (is_permitted) {
+            access_.permit(memory_at(begin), mapping.bytes);
+        } else {
+            access_.forbid(memory_at(begin), mapping.bytes);
+        }
     });
     return done ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
@@ -131,36 +132,6 @@ bool VirtualMemory::is_reserved(CUdeviceptr pointer, size_t bytes) const {
     --entry;
     const size_t inside = pointer - entry->first;
     return inside <= entry->second && bytes <= entry->second - inside;
-}
-
-void VirtualMemory::protect(CUdeviceptr pointer, size_t bytes, bool is_permitted) const {
-    mprotect(memory_at(pointer), bytes, is_open_ && is_permitted ? PROT_READ | PROT_WRITE : PROT_NONE);
-}
-
-/// Neighbours at once: there may be many.
-void VirtualMemory::protect_all() const {
-    for (auto first = mapped_.begin(); first != mapped_.end();) {
-        const bool is_permitted = first->second.is_permitted;
-        CUdeviceptr end = first->first;
-        auto last = first;
-        for (; last != mapped_.end() && last->first == end && last->second.is_permitted == is_permitted; ++last) {
-            end += last->second.bytes;
-        }
-        protect(first->first, end - first->first, is_permitted);
-        first = last;
-    }
-}
-
-void VirtualMemory::open() {
-    if (is_open_) return;
-    is_open_ = true;
-    protect_all();
-}
-
-void VirtualMemory::close() {
-    if (!is_open_) return;
-    is_open_ = false;
-    protect_all();
 }
 
 bool VirtualMemory::covers(const void *pointer) const {

@@ -3,6 +3,8 @@
 // mapped once; the host, and kernels where nothing is mapped or permitted, fault.
 #pragma once
 
+#include "access.h"
+
 #include <cuda.h>
 
 #include <cstddef>
@@ -15,7 +17,7 @@ class VirtualMemory {
     /// Less than a device's 2 MiB, so that small tests have several pieces.
     static constexpr size_t kGranularity = size_t{64} << 10;
 
-    VirtualMemory() = default;
+    explicit VirtualMemory(Access &access) : access_(access) {}
     ~VirtualMemory();
     VirtualMemory(const VirtualMemory &) = delete;
     VirtualMemory &operator=(const VirtualMemory &) = delete;
@@ -28,17 +30,12 @@ class VirtualMemory {
     CUresult unmap(CUdeviceptr pointer, size_t bytes);
     CUresult permit(CUdeviceptr pointer, size_t bytes, bool is_permitted);
 
-    /// Lets this process touch what is permitted, or forbids it.
-    void open();
-    void close();
-
     /// Whether the address is a reserved one.
     bool covers(const void *pointer) const;
     /// Whether all these bytes are mapped and permitted.
     bool holds(const void *pointer, size_t bytes) const;
 
     size_t created_bytes() const { return created_bytes_; }
-    size_t open_bytes() const { return is_open_ ? permitted_bytes_ : 0; }
 
   private:
     struct Physical {
@@ -56,17 +53,14 @@ class VirtualMemory {
     template <class Change>
     bool change_all(CUdeviceptr pointer, size_t bytes, const Change &change);
     bool is_reserved(CUdeviceptr pointer, size_t bytes) const;
-    void protect(CUdeviceptr pointer, size_t bytes, bool is_permitted) const;
-    void protect_all() const;
     void destroy(std::map<CUmemGenericAllocationHandle, Physical>::iterator memory);
 
+    Access &access_;
     std::map<CUdeviceptr, size_t> reserved_; // bytes by address
     std::map<CUdeviceptr, Mapping> mapped_;
     std::map<CUmemGenericAllocationHandle, Physical> created_;
     CUmemGenericAllocationHandle next_handle_ = 1;
     size_t created_bytes_ = 0;
-    size_t permitted_bytes_ = 0;
-    bool is_open_ = false;
 };
 
 } // namespace mezzo::cuda_sim

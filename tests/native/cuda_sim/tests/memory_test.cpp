@@ -6,6 +6,9 @@
 #include <cmath>
 #include <cstring>
 #include <random>
+#include <vector>
+
+#include <sys/mman.h>
 
 namespace mezzo::cuda_sim::testing {
 namespace {
@@ -153,6 +156,40 @@ TEST_F(MemoryTest, TheHostCannotFollowADevicePointer) {
     EXPECT_DEATH(std::printf("%d", *static_cast<volatile int *>(array.data())), "");
     EXPECT_DEATH(*static_cast<volatile int *>(array.data()) = 1, "");
     EXPECT_EQ(array.values(), (std::vector<int>{1, 2, 3}));
+}
+
+/// Leaves no protection key (pkeys(7)) for others.
+class KeysTaken {
+  public:
+    KeysTaken() {
+        for (int key = pkey_alloc(0, 0); key >= 0; key = pkey_alloc(0, 0)) keys_.push_back(key);
+    }
+    ~KeysTaken() {
+        for (const int key : keys_) pkey_free(key);
+    }
+    KeysTaken(const KeysTaken &) = delete;
+    KeysTaken &operator=(const KeysTaken &) = delete;
+
+  private:
+    std::vector<int> keys_;
+};
+
+__global__ void copy_first(int *to, const int *from) {
+    *to = *from;
+}
+
+TEST_F(MemoryTest, WithoutProtectionKeysMemoryIsOutOfReachAllTheSame) {
+    const KeysTaken keys;
+    configure({.devices = 2});
+    const DeviceArray<int> array(std::vector<int>{1, 2, 3});
+    const DeviceArray<int> copied(1);
+    EXPECT_DEATH(std::printf("%d", *static_cast<volatile int *>(array.data())), "");
+    ASSERT_CUDA(run(copy_first, 1, 1, 0, copied.data(), array.data()));
+    EXPECT_DEATH(*static_cast<volatile int *>(array.data()) = 1, "");
+    EXPECT_EQ(copied.values()[0], 1);
+    ASSERT_CUDA(cudaSetDevice(1));
+    const DeviceArray<int> elsewhere(1);
+    EXPECT_DEATH(run(copy_first, 1, 1, 0, elsewhere.data(), array.data()), "");
 }
 
 __global__ void write_at(char *pointer, int index) {
