@@ -9,16 +9,22 @@ internal sealed class OffloadChoices
 {
     private static readonly double[] Shares = [0.25, 0.5, 0.75, 1];
     private readonly TapeRecord _record;
-    private readonly TapeSchedule _schedule;
     private readonly CopySpeed _speed;
-    private readonly HashSet<int> _kept;
     private readonly double[] _forwardEnds; // time at which each op has run forward
     private readonly double[] _backwardStarts; // and at which its backward pass begins, as if nothing were computed once more
 
     public OffloadChoices(TapeRecord record, TapeSchedule schedule, CopySpeed speed)
     {
-        (_record, _schedule, _speed) = (record, schedule, speed);
-        _kept = TapeSimulator.KeptByForward(record, schedule);
+        (_record, _speed) = (record, speed);
+        Candidates =
+        [
+            .. from kept in TapeSimulator.KeptForBackward(record, schedule)
+            let known = record.Tensors[kept.Tensor]
+            where known is { Bytes: >= TapeSchedule.LeastBytes, IsKept: false } && !schedule.IsDropped(kept.Tensor, known.Maker) && record.IsAlone(kept.Tensor)
+            where known.LastUse + 1 < record.PlannedOps
+            orderby known.LastUse
+            select kept,
+        ];
         double time = 0;
         _forwardEnds = [.. record.Ops.Select(op => time += op.ForwardSeconds)];
         _backwardStarts = new double[record.Ops.Count];
@@ -32,10 +38,9 @@ internal sealed class OffloadChoices
     /// <summary>The choices, each of which is a list of offloads.</summary>
     public IEnumerable<IReadOnlyList<Offload>> All()
     {
-        var candidates = Candidates;
-        var hidden = Hidden(candidates).ToArray();
+        var hidden = Hidden().ToArray();
         return Shares
-            .SelectMany(share => new[] { Part(hidden, share), [.. Part(candidates, share).Select(Tight)] })
+            .SelectMany(share => new[] { Part(hidden, share), [.. Part(Candidates, share).Select(Tight)] })
             .Where(offloads => offloads.Length > 0);
     }
 
@@ -44,44 +49,18 @@ internal sealed class OffloadChoices
     /// <summary>Positions of the ops that a copy may be waited for after, for a tensor, or begin to come back before.</summary>
     public Range PositionsOf(int tensor) => (_record.Tensors[tensor].LastUse + 1).._record.PlannedOps;
 
-    /// <summary>Tensors that are kept whole, by the position of their last use, with the first that the backward pass asks for them at.</summary>
-    public (int Tensor, int Needed)[] Candidates =>
-    [
-        .. from tensor in Enumerable.Range(0, _record.Tensors.Count)
-        let known = _record.Tensors[tensor]
-        where _kept.Contains(tensor) && known is { Bytes: >= TapeSchedule.LeastBytes, IsKept: false } && !_schedule.IsDropped(tensor, known.Maker) && _record.IsAlone(tensor)
-        let needed = FirstNeeded(tensor)
-        where needed >= 0 && known.LastUse + 1 < _record.PlannedOps
-        orderby known.LastUse
-        select (tensor, needed),
-    ];
-
-    /// <summary>Position of the op whose backward pass is the first to need a tensor; -1 for none.</summary>
-    private int FirstNeeded(int tensor)
-    {
-        int needed = -1;
-        foreach (int saver in _record.SaversOf(tensor))
-        {
-            needed = Math.Max(needed, saver);
-        }
-
-        foreach (int reader in _record.ReadersOf(tensor))
-        {
-            // What is made again is made when the backward pass comes to the region's last op.
-            needed = Math.Max(needed, _schedule.Alone.Contains(reader) ? LastReader(reader) : _schedule.RegionOf(reader)?.Last ?? -1);
-        }
-
-        return needed;
-
-        int LastReader(int alone) => _record.ReadersOf(_record.Ops[alone].Made[0]).DefaultIfEmpty(alone).Max();
-    }
+    /// <summary>
+    /// Tensors that are kept whole, by the position of their last use, with that of the op whose backward pass is the first to read
+    /// each.
+    /// </summary>
+    public (int Tensor, int Needed)[] Candidates { get; }
 
     /// <summary>Copies that nobody has to wait for: those to the host end in the forward pass, and those back begin in time.</summary>
-    private IEnumerable<Offload> Hidden(IReadOnlyList<(int Tensor, int Needed)> candidates)
+    private IEnumerable<Offload> Hidden()
     {
         var chosen = new List<(int Tensor, int Needed, int Freed)>();
         double copied = 0;
-        foreach (var (tensor, needed) in candidates)
+        foreach (var (tensor, needed) in Candidates)
         {
             double end = Math.Max(copied, _forwardEnds[_record.Tensors[tensor].LastUse]) + SecondsFor(tensor);
             int freed = Array.FindIndex(_forwardEnds, time => time >= end);

@@ -19,9 +19,6 @@ internal sealed record TapeRecord(IReadOnlyList<TapeOp> Ops, IReadOnlyList<TapeT
 
     private readonly Lazy<ILookup<int, int>> _lastUses = new(() => Enumerable.Range(0, Tensors.Count).ToLookup(number => Tensors[number].LastUse));
 
-    private readonly Lazy<ILookup<int, int>> _savers = new(() =>
-        (from position in Enumerable.Range(0, Ops.Count) from saved in Ops[position].Saved select (saved, position)).ToLookup(save => save.saved, save => save.position));
-
     private readonly Lazy<ILookup<int, int>> _readers = new(() =>
         (from position in Enumerable.Range(0, Ops.Count) from source in Ops[position].Sources select (source, position)).ToLookup(read => read.source, read => read.position));
 
@@ -48,9 +45,6 @@ internal sealed record TapeRecord(IReadOnlyList<TapeOp> Ops, IReadOnlyList<TapeT
 
     /// <summary>Positions of the ops that read a tensor, in order.</summary>
     public IEnumerable<int> ReadersOf(int tensor) => _readers.Value[tensor];
-
-    /// <summary>Positions of the ops that keep a tensor for their backward pass, in order.</summary>
-    public IEnumerable<int> SaversOf(int tensor) => _savers.Value[tensor];
 
     /// <summary>Bytes that are saved for the backward pass where nothing is computed once more, by layer, the most first.</summary>
     public IEnumerable<(string Layer, long Bytes)> SavedByLayer() =>

@@ -17,22 +17,21 @@ internal sealed class TapeSchedule
     /// <summary>Bytes of a tensor below which dropping it is not worth the trouble.</summary>
     public const long LeastBytes = 4096;
 
+    private static readonly ILookup<int, int> Nothing = Array.Empty<int>().ToLookup(tensor => tensor);
     private readonly ScheduledRegion?[] _innermost;
     private readonly ScheduledRegion?[] _owners;
     private readonly ILookup<int, ScheduledRegion> _starts;
-    private readonly bool _keepsCheap;
     private readonly HashSet<int> _masked;
-    private readonly HashSet<int> _offloaded;
-    private readonly ILookup<int, int> _freed;
-    private readonly ILookup<int, int> _fetched;
+    private HashSet<int> _offloaded = [];
+    private ILookup<int, int> _freed = Nothing;
+    private ILookup<int, int> _fetched = Nothing;
 
     /// <param name="record">The step.</param>
     /// <param name="regions">Disjoint regions, in order.</param>
     /// <param name="keepsCheap">Whether what is cheap to make again, or to keep as a mask, is kept like anything else.</param>
-    /// <param name="offloads">What is copied to the host, of what is kept, in order of the last use; null for nothing.</param>
-    public TapeSchedule(TapeRecord record, IReadOnlyList<ScheduledRegion> regions, bool keepsCheap = false, IReadOnlyList<Offload>? offloads = null)
+    public TapeSchedule(TapeRecord record, IReadOnlyList<ScheduledRegion> regions, bool keepsCheap = false)
     {
-        (Regions, _keepsCheap) = (regions, keepsCheap);
+        Regions = regions;
         _starts = regions.SelectMany(region => region.WithInner()).ToLookup(region => region.First);
         _innermost = new ScheduledRegion?[record.Ops.Count];
         var parents = new Dictionary<ScheduledRegion, ScheduledRegion>(ReferenceEqualityComparer.Instance);
@@ -49,11 +48,6 @@ internal sealed class TapeSchedule
         Parents = parents;
         _masked = keepsCheap ? [] : [.. Enumerable.Range(0, record.Tensors.Count).Where(tensor => IsForItsSignAlone(record, tensor))];
         Alone = keepsCheap ? new HashSet<int>() : FindCheap(record);
-        offloads ??= [];
-        _offloaded = [.. offloads.Select(offload => offload.Tensor)];
-        _freed = offloads.ToLookup(offload => offload.FreedAfter, offload => offload.Tensor);
-        _fetched = offloads.Reverse().ToLookup(offload => offload.FetchedBefore, offload => offload.Tensor);
-        OffloadedBytes = offloads.Sum(offload => record.Tensors[offload.Tensor].Bytes);
 
         ScheduledRegion? Owner(TapeTensor tensor)
         {
@@ -80,11 +74,21 @@ internal sealed class TapeSchedule
     /// <summary>Positions of ops whose output is dropped alone after its last use, and made again when it is asked for.</summary>
     public IReadOnlySet<int> Alone { get; }
 
-    /// <summary>The same, but for what is copied to the host.</summary>
-    public TapeSchedule With(TapeRecord record, IReadOnlyList<Offload> offloads) => new(record, Regions, _keepsCheap, offloads);
-
     /// <summary>Bytes that are copied to the host.</summary>
-    public long OffloadedBytes { get; }
+    public long OffloadedBytes { get; private set; }
+
+    /// <summary>The same, but that some of what is kept is copied to the host.</summary>
+    /// <param name="record">The step.</param>
+    /// <param name="offloads">In order of the last use.</param>
+    public TapeSchedule With(TapeRecord record, IReadOnlyList<Offload> offloads)
+    {
+        var copying = (TapeSchedule)MemberwiseClone();
+        copying._offloaded = [.. offloads.Select(offload => offload.Tensor)];
+        copying._freed = offloads.ToLookup(offload => offload.FreedAfter, offload => offload.Tensor);
+        copying._fetched = offloads.Reverse().ToLookup(offload => offload.FetchedBefore, offload => offload.Tensor);
+        copying.OffloadedBytes = offloads.Sum(offload => record.Tensors[offload.Tensor].Bytes);
+        return copying;
+    }
 
     /// <summary>Whether a tensor is kept as a <see cref="ReluMask"/> after its last use.</summary>
     public bool IsMasked(int tensor) => _masked.Contains(tensor);

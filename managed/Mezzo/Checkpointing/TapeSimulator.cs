@@ -16,7 +16,9 @@ internal sealed class TapeSimulator
     private readonly Dictionary<int, double> _copyEnds = []; // of what is being copied to the host or back
     private readonly Dictionary<ScheduledRegion, int[]> _held = new(ReferenceEqualityComparer.Instance);
     private readonly int[]?[] _heldAlone;
+    private readonly int[] _needed; // position of the op whose backward pass is the first to read each tensor; -1 for none
     private int _forward = -1; // position of the op that has run last
+    private int _backward; // position of the op whose backward pass runs
     private double _recomputeSeconds;
 
     private TapeSimulator(TapeRecord record, TapeSchedule schedule)
@@ -25,6 +27,8 @@ internal sealed class TapeSimulator
         (_memory, _clock) = (new SimulatedMemory(record), new SimulatedClock(record.CopySpeed));
         _holds = new int[record.Tensors.Count];
         _saves = new int[record.Tensors.Count];
+        _needed = new int[record.Tensors.Count];
+        Array.Fill(_needed, -1);
         _heldAlone = new int[record.Ops.Count][];
     }
 
@@ -32,31 +36,40 @@ internal sealed class TapeSimulator
     public static SimulatedStep Run(TapeRecord record, TapeSchedule schedule)
     {
         var simulator = new TapeSimulator(record, schedule);
-        for (int position = 0; position < record.Ops.Count; position++)
-        {
-            simulator.Forward(position);
-        }
-
+        simulator.Forward();
         long activations = simulator._memory.Live - record.BytesBefore;
-        simulator._memory.Add(TapeRecord.Alignment); // the gradient of the loss, a scalar
-        for (int position = record.Ops.Count - 1; position >= 0; position--)
-        {
-            simulator.Backward(position);
-        }
-
+        simulator.Backward();
         return new SimulatedStep(simulator._memory.Peak, activations, simulator._recomputeSeconds, simulator._clock.Waited);
     }
 
-    /// <summary>The tensors that are in memory after the forward pass for the sake of the backward pass.</summary>
-    public static HashSet<int> KeptByForward(TapeRecord record, TapeSchedule schedule)
+    /// <summary>
+    /// The tensors that are in memory after the forward pass for the sake of the backward pass, with the position of the op whose backward
+    /// pass is the first to read each, itself or by what is made again for it.
+    /// </summary>
+    public static IEnumerable<(int Tensor, int Needed)> KeptForBackward(TapeRecord record, TapeSchedule schedule)
     {
         var simulator = new TapeSimulator(record, schedule);
-        for (int position = 0; position < record.Ops.Count; position++)
-        {
-            simulator.Forward(position);
-        }
+        simulator.Forward();
+        int[] kept = [.. Enumerable.Range(0, record.Tensors.Count).Where(tensor => simulator._memory.Has(tensor) && simulator.IsNeeded(tensor))];
+        simulator.Backward();
+        return kept.Select(tensor => (tensor, simulator._needed[tensor])).Where(kept => kept.Item2 >= 0);
+    }
 
-        return [.. Enumerable.Range(0, record.Tensors.Count).Where(tensor => simulator._memory.Has(tensor) && simulator.IsNeeded(tensor))];
+    private void Forward()
+    {
+        for (int position = 0; position < _record.Ops.Count; position++)
+        {
+            Forward(position);
+        }
+    }
+
+    private void Backward()
+    {
+        _memory.Add(TapeRecord.Alignment); // the gradient of the loss, a scalar
+        for (_backward = _record.Ops.Count - 1; _backward >= 0; _backward--)
+        {
+            Backward(_backward);
+        }
     }
 
     private void Forward(int position)
@@ -210,8 +223,11 @@ internal sealed class TapeSimulator
         }
     }
 
+    private void Need(int tensor) => _needed[tensor] = Math.Max(_needed[tensor], _backward);
+
     private void BringBack(int tensor)
     {
+        Need(tensor);
         int maker = _record.Tensors[tensor].Maker;
         if (_schedule.IsOffloaded(tensor))
         {
@@ -269,6 +285,7 @@ internal sealed class TapeSimulator
 
             foreach (int source in op.Sources)
             {
+                Need(source);
                 uses[source]--;
                 DropIfPassed(source);
             }
