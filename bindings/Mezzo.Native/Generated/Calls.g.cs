@@ -318,8 +318,8 @@ internal static unsafe partial class Calls
 
     /// <summary>
     /// Says that the calling thread goes on to run, op by op, what it will capture next: the capture lays its tensors out by
-    /// what is allocated and freed from here to mezzo_graph_capture_begin(), and takes no more memory than lives at once.
-    /// Without it, or if the capture turns out to be of other sizes, it may take some percent more. The call made last
+    /// what is allocated and freed from here to mezzo_graph_capture_begin(), and takes hardly more memory than lives at
+    /// once. Without it, or if the capture turns out to be of other sizes, it may take some percent more. The call made last
     /// counts.
     /// </summary>
     /// <param name="device">Device to be captured; MEZZO_STATUS_CAPTURE_INVALID when a capture of it is under way.</param>

@@ -10,7 +10,7 @@ internal enum CastPolicy
     /// <summary>Runs in the dtype of its inputs.</summary>
     AsIs,
 
-    /// <summary>Inputs are cast to autocast's 16-bit dtype: matrix products and convolutions.</summary>
+    /// <summary>Inputs are cast to autocast's 16-bit dtype: matrix products.</summary>
     LowPrecision,
 
     /// <summary>
@@ -21,14 +21,4 @@ internal enum CastPolicy
 
     /// <summary>Inputs are cast to the widest dtype among them.</summary>
     Widest,
-}
-
-/// <summary>What recomputing an op's output in the backward pass costs, compared with storing it.</summary>
-internal enum RecomputeClass
-{
-    /// <summary>One pass over memory at most: elementwise ops, casts, views.</summary>
-    Cheap,
-
-    /// <summary>Arithmetic that outweighs its memory traffic: matrix products.</summary>
-    Dear,
 }

@@ -76,6 +76,10 @@ internal abstract partial class Operation
             foreach (var input in operation.Inputs)
             {
                 TapeObserver.TellOfRead(input);
+                if (output.IsView && output.SharesElements(input))
+                {
+                    TapeObserver.TellOfView(input);
+                }
             }
         }
 

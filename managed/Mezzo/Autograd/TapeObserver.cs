@@ -43,6 +43,15 @@ internal abstract class TapeObserver
         }
     }
 
+    /// <summary>Tells the observers that something else than a recorded op has a view of a tensor.</summary>
+    public static void TellOfView(Tensor tensor)
+    {
+        for (var observer = Last; observer is not null; observer = observer.Outer)
+        {
+            observer.Share(tensor);
+        }
+    }
+
     /// <summary>Has this one told as well, until the result is disposed of.</summary>
     public IDisposable Install()
     {
@@ -64,6 +73,11 @@ internal abstract class TapeObserver
 
     /// <summary>Something else than a recorded op is about to read a tensor.</summary>
     public virtual void Read(Tensor tensor)
+    {
+    }
+
+    /// <summary>Something else than a recorded op has the elements of a tensor from now on.</summary>
+    public virtual void Share(Tensor tensor)
     {
     }
 

@@ -105,7 +105,12 @@ public partial class Tensor
     }
 
     /// <summary>The same elements without their history: no gradient flows through the result.</summary>
-    public Tensor Detach() => TensorScope.Adopt(ViewOwned(Shape));
+    public Tensor Detach()
+    {
+        var view = TensorScope.Adopt(ViewOwned(Shape));
+        TapeObserver.TellOfView(this);
+        return view;
+    }
 
     /// <summary>Hands the gradient of a leaf to the caller, who owns it from now on.</summary>
     internal Tensor? TakeGrad() => _leafGradient?.Take();

@@ -41,7 +41,7 @@ public sealed class CheckpointProfile
     /// <summary>Whether the step fitted into memory without checkpointing when it was measured.</summary>
     public bool FitsKeepingAll => _record.IsWhole;
 
-    /// <summary>Most segments that <see cref="ForSegments"/> makes: the places that the step can be cut at, and one.</summary>
+    /// <summary>Most segments that <see cref="ForSegments"/> makes: the places that the step is cut at, and one.</summary>
     public int MaxSegments => _chain.Stages.Count;
 
     /// <summary>The plans among which none is better in both bytes and time, from the fewest bytes, which take the longest, to the most.</summary>
@@ -65,7 +65,7 @@ public sealed class CheckpointProfile
     /// <param name="accumulates">Whether gradients of an earlier micro-batch are there, which are added to.</param>
     /// <param name="isRetained">Whether the backward pass may be repeated.</param>
     internal static CheckpointProfile Measure(Func<Tensor> loss, Func<Tensor, Tensor> finish, Device? device, bool accumulates = false, bool isRetained = false) =>
-        Of(device ?? Device.Default, loss, root => root is { RequiresGrad: true, ElementCount: 1, Producer: not null }
+        Of(device ?? Device.Default, () => loss() ?? throw new ArgumentException("The function returned no loss.", nameof(loss)), root => root is { RequiresGrad: true, ElementCount: 1, Producer: not null }
             ? finish(root)
             : throw new ArgumentException(
                 $"The loss is {root.Description}{(root.RequiresGrad ? "" : " and requires no gradient")}, expected a scalar that was computed from what does.", nameof(loss)), accumulates, isRetained);
@@ -141,7 +141,7 @@ public sealed class CheckpointProfile
     {
         if (count < 1 || count > MaxSegments)
         {
-            throw new ArgumentOutOfRangeException(nameof(count), count, $"The number of segments must be from 1 to {MaxSegments}, the places that this step can be cut at.");
+            throw new ArgumentOutOfRangeException(nameof(count), count, $"The number of segments must be from 1 to {MaxSegments}, one more than the places that this step is cut at.");
         }
 
         long[] bytes = [.. _chain.Stages.Select(stage => stage.TapeBytes)];

@@ -19,7 +19,8 @@ internal sealed class CheckpointRegion
     private readonly Lock _lock = new();
     private readonly List<Operation> _operations = []; // those of inner regions too, in order
     private readonly HashSet<Tensor> _held = []; // what the ops read from outside
-    private int _unreleased;
+    private int _unreleased; // ops that the backward pass has not passed
+    private int _owned; // tensors that are there or dropped, and the region's
     private bool _takesOps = true;
 
     private CheckpointRegion()
@@ -82,6 +83,36 @@ internal sealed class CheckpointRegion
         }
     }
 
+    /// <summary>A tensor has become the region's.</summary>
+    public void Gain() => Interlocked.Increment(ref _owned);
+
+    /// <summary>A tensor has been freed, or is the region's no longer. Without any there is nothing to make once more.</summary>
+    public void Lose()
+    {
+        if (Interlocked.Decrement(ref _owned) == 0 && !IsOpen)
+        {
+            lock (_lock)
+            {
+                LetGo([.. _held]);
+            }
+        }
+    }
+
+    /// <summary>Has a tensor that was the region's, and now is the program's, stay as long as others may be made once more from it.</summary>
+    public void HoldIfRead(Tensor tensor)
+    {
+        foreach (var region in WithOuter())
+        {
+            lock (region._lock)
+            {
+                if (region._owned > 0 && region.IsInUse && region._operations.Exists(operation => operation.Sources.Any(source => source.Tensor == tensor)))
+                {
+                    region.Hold(tensor);
+                }
+            }
+        }
+    }
+
     /// <summary>Takes no further ops. What the region has made stays until its end.</summary>
     public void Leave()
     {
@@ -135,15 +166,9 @@ internal sealed class CheckpointRegion
         }
 
         // Only what it takes to make again what is saved is kept.
-        var needed = new HashSet<Tensor>();
-        Plan([.. Wanted()], needed);
+        var needed = HoldNeeded();
         lock (_lock)
         {
-            foreach (var source in needed)
-            {
-                Hold(source);
-            }
-
             LetGo([.. _unreleased == 0 ? _held : _held.Except(needed)]);
         }
     }
@@ -157,6 +182,7 @@ internal sealed class CheckpointRegion
             made.Region = _parent;
         }
 
+        HoldNeeded();
         lock (_lock)
         {
             LetGo([.. _unreleased == 0 ? _held : []]);
@@ -240,6 +266,22 @@ internal sealed class CheckpointRegion
                 tensor.Drop();
             }
         }
+    }
+
+    /// <summary>Holds what it takes to make again what is saved.</summary>
+    private HashSet<Tensor> HoldNeeded()
+    {
+        var needed = new HashSet<Tensor>();
+        Plan([.. Wanted()], needed);
+        lock (_lock)
+        {
+            foreach (var source in needed)
+            {
+                Hold(source);
+            }
+        }
+
+        return needed;
     }
 
     private void Close()

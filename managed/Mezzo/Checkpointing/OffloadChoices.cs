@@ -20,7 +20,7 @@ internal sealed class OffloadChoices
         [
             .. from kept in TapeSimulator.KeptForBackward(record, schedule)
             let known = record.Tensors[kept.Tensor]
-            where known is { Bytes: >= TapeSchedule.LeastBytes, IsKept: false } && !schedule.IsDropped(kept.Tensor, known.Maker) && record.IsAlone(kept.Tensor)
+            where known is { Bytes: >= TapeSchedule.LeastBytes, IsKept: false } && !schedule.IsDropped(kept.Tensor, known.Maker) && record.HasNoViews(kept.Tensor)
             where known.LastUse + 1 < record.PlannedOps
             orderby known.LastUse
             select kept,

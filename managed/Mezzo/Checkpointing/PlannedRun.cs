@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using Mezzo.Autograd;
+using Mezzo.Native;
 
 namespace Mezzo.Checkpointing;
 
@@ -14,7 +15,7 @@ namespace Mezzo.Checkpointing;
 internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule, Action<string?> report) : TapeObserver, IDisposable
 {
     private readonly Stack<(ScheduledRegion Scheduled, CheckpointRegion Region)> _open = [];
-    private readonly Dictionary<int, Tensor> _passing = []; // what later ops will read
+    private readonly Dictionary<int, Tensor> _passing = []; // what later ops will read, or the program keeps
     private readonly Dictionary<int, CheckpointRegion> _alone = [];
     private readonly Dictionary<int, (Tensor Tensor, HostCopy Copy)> _copying = [];
     private readonly Dictionary<int, Tensor> _offloaded = [];
@@ -23,6 +24,7 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule, Actio
     private IDisposable? _installation;
     private CheckpointRegion? _aroundNext;
     private int _position;
+    private bool _isInOp;
     private string? _difference;
     private bool _isOver;
 
@@ -74,6 +76,12 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule, Actio
 
     private void Before(Operation operation)
     {
+        if (_isInOp)
+        {
+            Stop($"its op {_position} has thrown"); // and the program goes on all the same
+            return;
+        }
+
         if (_position == record.PlannedOps && record.PlannedOps < record.Ops.Count)
         {
             Stop(null); // what a model is followed by, a loss say, is not planned for
@@ -100,10 +108,12 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule, Actio
         }
 
         _aroundNext = schedule.Alone.Contains(_position) ? CheckpointRegion.Begin() : null;
+        _isInOp = true;
     }
 
     private void After(Operation operation, Tensor output)
     {
+        _isInOp = false;
         var op = record.Ops[_position];
         if (_aroundNext is not null)
         {
@@ -119,7 +129,8 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule, Actio
 
         foreach (int number in record.LastUsedAt(_position))
         {
-            if (_passing.Remove(number, out var tensor))
+            // What somebody has a view of leaves all regions.
+            if (!record.Tensors[number].IsKept && _passing.Remove(number, out var tensor))
             {
                 Drop(number, tensor);
             }
@@ -167,7 +178,15 @@ internal sealed class PlannedRun(TapeRecord record, TapeSchedule schedule, Actio
 
         if (schedule.IsOffloaded(number) && tensor.CanBePutAside)
         {
-            _copying.Add(number, (tensor, new HostCopy(tensor)));
+            try
+            {
+                _copying.Add(number, (tensor, new HostCopy(tensor)));
+            }
+            catch (MezzoException exception) when (exception.Status == MezzoStatus.OutOfMemory)
+            {
+                // The host has less memory than when the step was measured: this one stays where it is.
+            }
+
             return;
         }
 

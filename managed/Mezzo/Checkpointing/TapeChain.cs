@@ -86,20 +86,17 @@ internal sealed class TapeChain
 
         // What it takes to make again what is kept inside.
         var missing = inside.ToHashSet();
-        double recompute = 0;
-        foreach (var op in ops.Reverse())
+        var repeated = new HashSet<TapeOp>(ReferenceEqualityComparer.Instance);
+        foreach (var op in ops.Reverse().Where(op => Array.Exists(op.Made, missing.Contains)))
         {
-            if (Array.Exists(op.Made, missing.Contains))
-            {
-                recompute += op.ForwardSeconds;
-                missing.UnionWith(op.Sources);
-            }
+            repeated.Add(op);
+            missing.UnionWith(op.Sources);
         }
 
         long outputBytes = outputs.Sum(Bytes);
         return new ChainStage(
             ops.Sum(op => op.ForwardSeconds),
-            recompute,
+            ops.Where(repeated.Contains).Sum(op => op.ForwardSeconds), // in one order, so that all of them are no less than all
             ops.Sum(op => op.BackwardSeconds),
             outputBytes,
             outputBytes + inside.Sum(tensor => _keeping.IsMasked(tensor) ? _record.Tensors[tensor].MaskBytes : Bytes(tensor)),

@@ -40,8 +40,8 @@ internal sealed record TapeRecord(IReadOnlyList<TapeOp> Ops, IReadOnlyList<TapeT
     /// <summary>Bytes that the library takes for the elements of a tensor.</summary>
     public static long AlignedBytes(Tensor tensor) => Aligned(tensor.ElementCount * tensor.DType.Size());
 
-    /// <summary>Whether a tensor's elements are nobody else's.</summary>
-    public bool IsAlone(int tensor) => Tensors[tensor].Storage == tensor && !_views.Value.Contains(tensor);
+    /// <summary>Whether a tensor's elements are nobody else's: it is no view, and has none.</summary>
+    public bool HasNoViews(int tensor) => Tensors[tensor].Storage == tensor && !_views.Value.Contains(tensor);
 
     /// <summary>Positions of the ops that read a tensor, in order.</summary>
     public IEnumerable<int> ReadersOf(int tensor) => _readers.Value[tensor];

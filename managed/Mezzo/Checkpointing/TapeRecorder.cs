@@ -19,6 +19,7 @@ internal sealed class TapeRecorder : TapeObserver
     private readonly Squeeze _squeeze;
     private readonly HashSet<int> _dropped = [];
     private readonly long _bytesBefore;
+    private readonly int _thread = Environment.CurrentManagedThreadId;
     private CheckpointRegion? _region;
     private Tensor? _lastOutput;
     private long _bytesAfterOp;
@@ -60,6 +61,11 @@ internal sealed class TapeRecorder : TapeObserver
 
     public override void BeforeForward(Operation operation)
     {
+        if (Environment.CurrentManagedThreadId != _thread)
+        {
+            throw new InvalidOperationException($"The step runs {operation.Name} on another thread than the ops before: such a step cannot be planned for.");
+        }
+
         // Not right after the op, when the program has not said yet what it needs no longer.
         if (_region is not null && _ops.Count % _squeeze.RegionOps == 0)
         {
@@ -86,6 +92,11 @@ internal sealed class TapeRecorder : TapeObserver
     public override void AfterForward(Operation operation, Tensor output)
     {
         double seconds = Stop();
+        if (output.Device != _device)
+        {
+            throw new ArgumentException($"The step runs {operation.Name} on {output.Device}, expected all of it on {_device}, the device that it is measured on.");
+        }
+
         operation.NoteSources(output);
         _gradients.PutAside(operation.Leaves);
         _positions[operation] = _ops.Count;
@@ -118,9 +129,19 @@ internal sealed class TapeRecorder : TapeObserver
 
     public override void Read(Tensor tensor)
     {
+        if (!BackwardPass.IsRunning && _numbers.TryGetValue(tensor, out int number))
+        {
+            // What reads it does so before the next op.
+            _tensors[number].IsReadOtherwise = true;
+            _tensors[number].LastUse = _ops.Count;
+        }
+    }
+
+    public override void Share(Tensor tensor)
+    {
         if (_numbers.TryGetValue(tensor, out int number))
         {
-            _tensors[number].IsReadOtherwise = true;
+            _tensors[number].IsKept = _tensors[_tensors[number].Storage].IsKept = true;
         }
     }
 
@@ -181,12 +202,14 @@ internal sealed class TapeRecorder : TapeObserver
             }
             finally
             {
-                recorder._region?.Leave();
+                recorder._region?.Abandon();
             }
         }
 
         foreach (var view in recorder._tensors)
         {
+            view.LastUse = Math.Min(view.LastUse, recorder._ops.Count - 1); // what was read behind the last op
+
             // The elements of a view are those of what it is a view of.
             var storage = recorder._tensors[view.Storage];
             storage.LastUse = Math.Max(storage.LastUse, view.LastUse);

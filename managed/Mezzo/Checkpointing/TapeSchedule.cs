@@ -159,7 +159,7 @@ internal sealed class TapeSchedule
     {
         var (known, maker) = (record.Tensors[tensor], record.Ops[record.Tensors[tensor].Maker]);
         return maker.EndsWithRelu && maker.Made[0] == tensor && known is { Saves: 1, Bytes: >= LeastBytes, IsKept: false, IsReadOtherwise: false } && maker.Saved.Contains(tensor)
-            && known.LastUse > known.Maker && known.LastUse < record.PlannedOps && record.IsAlone(tensor)
+            && known.LastUse > known.Maker && known.LastUse < record.PlannedOps && record.HasNoViews(tensor)
             && _owners[tensor] is null && record.ReadersOf(tensor).All(reader => _innermost[reader] is null)
             && !(maker.IsCheap && maker.Sources.Length > 0 && Array.TrueForAll(maker.Sources, source => record.Tensors[source].Saves > 0));
     }

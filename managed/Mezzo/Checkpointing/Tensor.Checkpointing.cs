@@ -9,7 +9,17 @@ public partial class Tensor
     private bool _isKept;
 
     /// <summary>The region that drops the elements and makes them once more; null where nobody does.</summary>
-    internal CheckpointRegion? Region { get; set; }
+    internal CheckpointRegion? Region
+    {
+        get;
+        set
+        {
+            var before = field;
+            field = value;
+            value?.Gain();
+            before?.Lose();
+        }
+    }
 
     /// <summary>Number of regions that make other tensors once more from this one, which is none of theirs.</summary>
     internal int HoldCount { get; set; }
@@ -107,7 +117,9 @@ public partial class Tensor
         {
             BringBack();
             FreeStash();
+            var region = Region;
             (Region, IsTransient) = (null, false);
+            region?.HoldIfRead(this);
         }
     }
 

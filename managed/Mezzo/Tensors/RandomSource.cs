@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 using System.Globalization;
+using Mezzo.Autograd;
 using Mezzo.Native;
 
 namespace Mezzo;
@@ -52,7 +53,7 @@ public sealed class RandomSource(ulong seed) : IResumable
         };
     }
 
-    /// <summary>Takes the next stream.</summary>
+    /// <summary>Takes the next stream, which a trial leaves to whoever comes next.</summary>
     /// <exception cref="MezzoException">This thread is capturing a graph.</exception>
     internal MezzoRandomDesc Next() => Graph.IsCapturing
         ? throw new MezzoException(
@@ -60,7 +61,7 @@ public sealed class RandomSource(ulong seed) : IResumable
         : new()
         {
             Seed = Seed,
-            Stream = TakeStream(),
+            Stream = TapeObserver.IsInTrial ? (ulong)StreamsTaken : TakeStream(),
         };
 
     /// <summary>Takes the next stream for draws that say themselves how they differ from launch to launch.</summary>

@@ -233,7 +233,7 @@ public partial class Tensor : IDisposable
         FreeAttached();
         FreeStash();
         Free();
-        IsDropped = false;
+        (IsDropped, Region) = (false, null);
         GC.SuppressFinalize(this);
     }
 

@@ -11,11 +11,11 @@ internal static class OutOfMemoryAdvice
     /// <summary>The advice for a step that has failed; nothing where it cannot even be run in parts.</summary>
     public static string For(TrainingStep training, StepFunction function)
     {
-        // So many can be had, as they have been, or are free now.
-        var device = training.Optimizer.Device;
-        long bytes = Math.Max(device.Memory.PeakBytes, device.ReachableMemory);
         try
         {
+            // So many can be had, as they have been, or are free now.
+            var device = training.Optimizer.Device;
+            long bytes = Math.Max(device.Memory.PeakBytes, device.ReachableMemory);
             return For(training.Profile(function), bytes, function.MicroBatches);
         }
         catch (Exception)

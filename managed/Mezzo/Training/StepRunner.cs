@@ -28,7 +28,7 @@ internal sealed partial class StepRunner : IDisposable
     private readonly List<RepeatedStep> _kept = [];
     private readonly List<PendingStep> _pending = [];
     private int _unknownInARow;
-    private RepeatedStep? _rehearsed; // the one that ran op by op last
+    private RepeatedStep? _rehearsed; // the one whose step, op by op, the next capture is to be like
     private bool _toldOfUnknown;
     private int _retries; // of the step in progress
 

@@ -22,7 +22,8 @@
  *             The OpenMP run time keeps a pool of threads for each thread that has called an op, until
  *             that thread ends: call from few threads that live long.
  * Forks.      The child of fork() may go on calling. Once the parent has worked on several threads, the
- *             ops of the child run on the calling thread alone, with the same results.
+ *             ops of the child run on the calling thread alone, with the same results. A device that another
+ *             thread was capturing stays in that capture in the child.
  * Order.      Work on a device runs in the order of the calls that issued it. The CPU device has
  *             finished when a call returns; for the others see mezzo_device_synchronize().
  * Memory.     Tensors are row-major and contiguous, aligned to 64 bytes (a view: to its element).
@@ -420,7 +421,8 @@ MEZZO_API mezzo_status mezzo_host_copy_destroy(mezzo_host_copy copy);
  * - Tensors from outside are kept alive by the graph, whoever destroys their handles.
  * - What cannot be recorded answers MEZZO_STATUS_CAPTURE_INVALID and leaves the capture as it was: reading and
  *   writing tensors from the host, copies between devices, synchronisation, a second capture. So does every
- *   op that another thread issues to the device meanwhile.
+ *   op that another thread issues to the device meanwhile. Tensors that a failed call has named are kept with the
+ *   others, and count in the signature.
  * - Random ops draw the same numbers in each launch.
  * ------------------------------------------------------------------------------------------- */
 
@@ -439,8 +441,8 @@ typedef struct mezzo_graph_info {
 
 /**
  * Says that the calling thread goes on to run, op by op, what it will capture next: the capture lays its tensors out by
- * what is allocated and freed from here to mezzo_graph_capture_begin(), and takes no more memory than lives at once.
- * Without it, or if the capture turns out to be of other sizes, it may take some percent more. The call made last
+ * what is allocated and freed from here to mezzo_graph_capture_begin(), and takes hardly more memory than lives at
+ * once. Without it, or if the capture turns out to be of other sizes, it may take some percent more. The call made last
  * counts.
  *
  * @param device device to be captured; MEZZO_STATUS_CAPTURE_INVALID when a capture of it is under way

@@ -87,12 +87,6 @@ void Device::fail_captured_elsewhere() const {
     fail(MEZZO_STATUS_CAPTURE_INVALID, "%s is being captured by another thread", device_text(id()).c_str());
 }
 
-uint64_t Device::this_thread() {
-    static std::atomic<uint64_t> last{0};
-    thread_local const uint64_t number = ++last;
-    return number;
-}
-
 Device::Work::Work(Device &device) : device_(device) {
     device.under_way_.enter();
     try {
@@ -110,8 +104,8 @@ Device::Work::Work(Device &device, const char *reason) : Work(device) {
 
 void Device::begin_capture() {
     uint64_t thread = 0;
-    if (!capturing_thread_.compare_exchange_strong(thread, this_thread())) {
-        if (thread != this_thread()) fail_captured_elsewhere();
+    if (!capturing_thread_.compare_exchange_strong(thread, this_thread_number())) {
+        if (thread != this_thread_number()) fail_captured_elsewhere();
         fail(MEZZO_STATUS_CAPTURE_INVALID, "a capture of %s is under way", device_text(id()).c_str());
     }
     try {

@@ -5,6 +5,7 @@
 
 #include "core/graph.h"
 #include "core/memory.h"
+#include "core/thread_number.h"
 
 #include <atomic>
 #include <functional>
@@ -75,7 +76,7 @@ class Device {
     Capture *capture() const {
         const uint64_t thread = capturing_thread_.load();
         if (thread == 0) return nullptr;
-        if (thread != this_thread()) fail_captured_elsewhere();
+        if (thread != this_thread_number()) fail_captured_elsewhere();
         return capture_.get();
     }
 
@@ -107,9 +108,6 @@ class Device {
 
   private:
     [[noreturn]] void fail_captured_elsewhere() const;
-
-    /// A number of the calling thread that no other has, ever; not 0.
-    static uint64_t this_thread();
 
     mezzo_device id_;
     std::string name_;

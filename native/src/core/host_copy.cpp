@@ -4,6 +4,8 @@
 
 #include "core/handle_table.h"
 
+#include <mutex>
+
 namespace mezzo {
 namespace {
 
@@ -67,7 +69,7 @@ void HostCopy::copy_to(const TensorRef &tensor, Capture *capture) const {
 }
 
 void HostCopy::begin(const TensorRef &tensor, void *to, const void *from, const char *op, Capture *capture) const {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<ForkMutex> lock(mutex_);
     under_way_.push_back(tensor.tensor());
     captured_ = capture != nullptr;
     if (capture == nullptr) {
@@ -79,7 +81,8 @@ void HostCopy::begin(const TensorRef &tensor, void *to, const void *from, const 
 }
 
 void HostCopy::wait(Capture *capture) const {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    std::vector<std::shared_ptr<const Tensor>> waited_for; // freed when the lock, which allows no other, is gone
+    const std::lock_guard<ForkMutex> lock(mutex_);
     if (under_way_.empty()) return;
     if (capture == nullptr) {
         transfer_->order_work_after();
@@ -87,13 +90,14 @@ void HostCopy::wait(Capture *capture) const {
         capture->add("host_copy_wait", [transfer = transfer_] { transfer->order_work_after(); });
         capture->forget(shared_from_this());
     } // else it was begun before the capture, which began when all of that had finished
-    under_way_.clear();
+    waited_for.swap(under_way_);
     captured_ = false;
 }
 
 void HostCopy::end_capture() const noexcept {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    under_way_.clear();
+    std::vector<std::shared_ptr<const Tensor>> waited_for;
+    const std::lock_guard<ForkMutex> lock(mutex_);
+    waited_for.swap(under_way_);
     captured_ = false;
 }
 

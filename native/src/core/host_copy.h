@@ -2,10 +2,10 @@
 // Copies of tensors in host memory, to and from which a device copies beside its other work.
 #pragma once
 
+#include "core/fork_mutex.h"
 #include "core/tensor.h"
 
 #include <memory>
-#include <mutex>
 #include <vector>
 
 namespace mezzo {
@@ -47,7 +47,7 @@ class HostCopy : public std::enable_shared_from_this<HostCopy> {
     std::shared_ptr<HostTransfer> transfer_;
     void *data_; // of device_.host_memory()
 
-    mutable std::mutex mutex_;                                     // two threads may wait for one copy
+    mutable ForkMutex mutex_;                                      // two threads may wait for one copy
     mutable std::vector<std::shared_ptr<const Tensor>> under_way_; // tensors since the last wait
     mutable bool captured_ = false;                                // whether under_way_ is of the capture under way
 };

@@ -3,6 +3,7 @@
 
 #include "core/device.h"
 #include "core/memory_pool.h"
+#include "core/thread_number.h"
 
 #include <algorithm>
 #include <limits>
@@ -86,7 +87,7 @@ std::string Allocator::usage_text_locked() const {
 
 /// The pool that the calling thread has entered, null for none.
 std::shared_ptr<MemoryPool> Allocator::pool_in_use() const noexcept {
-    return entered_ != nullptr && pool_thread_ == std::this_thread::get_id() ? entered_ : nullptr;
+    return entered_ != nullptr && pool_thread_ == this_thread_number() ? entered_ : nullptr;
 }
 
 /// A block for anybody; null when there is none to be had.
@@ -180,7 +181,7 @@ std::shared_ptr<MemoryPool> Allocator::enter_pool() {
     if (const std::vector<TensorLife> lives = end_rehearsal(); !lives.empty()) plans_->expect(lives);
     entered_ = make_pool(source_, *plans_);
     plans_->expect({});
-    pool_thread_ = std::this_thread::get_id();
+    pool_thread_ = this_thread_number();
     return entered_;
 }
 

@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -113,7 +112,7 @@ class Allocator {
     BlocksBySize cache_;
     std::unordered_map<void *, std::shared_ptr<MemoryPool>> pool_of_; // of the blocks in use that belong to one
     std::shared_ptr<MemoryPool> entered_;                             // of the thread pool_thread_
-    std::thread::id pool_thread_;
+    uint64_t pool_thread_ = 0;
     std::unique_ptr<LayoutPlans> plans_;
     std::unique_ptr<Rehearsal> rehearsal_; // null when there is none under way
     mezzo_memory_stats stats_{};

@@ -2,12 +2,13 @@
 // Where tensors lie in a range of addresses that grows at its end. Offsets and sizes are multiples of kMemoryAlignment.
 #pragma once
 
+#include "core/thread_number.h"
+
 #include <cstdint>
 #include <limits>
 #include <list>
 #include <map>
 #include <memory>
-#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -90,7 +91,7 @@ class LayoutPlans {
 /// What a thread takes and what is released of it, op by op, before it captures the same.
 class Rehearsal {
   public:
-    bool is_by_this_thread() const { return thread_ == std::this_thread::get_id(); }
+    bool is_by_this_thread() const { return thread_ == this_thread_number(); }
     void note_taken(const void *block, int64_t bytes) noexcept;
     void note_released(const void *block) noexcept;
 
@@ -99,7 +100,7 @@ class Rehearsal {
     std::vector<TensorLife> lives() const;
 
   private:
-    std::thread::id thread_ = std::this_thread::get_id();
+    uint64_t thread_ = this_thread_number();
     std::vector<TensorLife> tensors_;
     std::unordered_map<const void *, size_t> index_of_; // of those that have not been released
     int64_t clock_ = 0;

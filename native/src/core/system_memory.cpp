@@ -39,7 +39,7 @@ int64_t left_by(const std::string &cgroup, const CgroupVersion &version) {
     const int64_t usage = read_number(cgroup + version.usage);
     if (limit < 0 || usage < 0) return std::numeric_limits<int64_t>::max();
     const int64_t reclaimable = read_number(cgroup + "/memory.stat", version.reclaimable);
-    return std::max<int64_t>(0, limit - usage + std::max<int64_t>(0, reclaimable));
+    return std::max<int64_t>(0, limit - usage + std::clamp<int64_t>(reclaimable, 0, usage));
 }
 
 /// What a cgroup and those it lies in leave.

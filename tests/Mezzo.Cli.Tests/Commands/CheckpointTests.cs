@@ -99,7 +99,7 @@ public sealed class CheckpointTests
 
     [Category("CpuOnly")]
     [TestCase("budget=1KB", @"--checkpoint: got budget=1KB, expected at least budget=([\d.]+[KMG]B), the least that a step in fp32 can do with")]
-    [TestCase("segments=50", @"--checkpoint: got segments=50, expected segments=1 to segments=(\d+), the places that a step in fp32 can be cut at")]
+    [TestCase("segments=50", @"--checkpoint: got segments=50, expected segments=1 to segments=(\d+), one more than the places that a step in fp32 is cut at")]
     public void ChoiceThatCannotBe_IsRefused_NamingOneThatCan(string checkpoint, string pattern)
     {
         var outcome = CommandRunner.Run([.. Deep, "--checkpoint", checkpoint, "--out", _folder.Path]);

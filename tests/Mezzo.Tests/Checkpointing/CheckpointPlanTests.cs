@@ -89,6 +89,41 @@ internal sealed class CheckpointPlanTests : TensorFixture
         }
     }
 
+    /// <summary>What autograd does not see: a log of the layers, written at the end, and a target that no gradient flows through.</summary>
+    [Test]
+    public void MeasuredPeak_OfAStepThatReadsItsTensors_IsThePredictedOne([Values] bool isDetached)
+    {
+        using var study = new PlannedStudy(PlannedNet.Chain, Precision.Float32);
+        var layers = study.Net.Modules().OfType<Linear>().ToArray();
+        Tensor Loss()
+        {
+            var made = new List<Tensor> { study.Sample };
+            foreach (var layer in layers)
+            {
+                made.Add(made[^1].LinearRelu(layer.Weight, layer.Bias));
+            }
+
+            if (isDetached)
+            {
+                return Losses.Mse(made[^1], made[2].Detach());
+            }
+
+            using (NoGrad.Enter())
+            {
+                made.ForEach(tensor => tensor.Mean().Item());
+            }
+
+            return made[^1].Sum();
+        }
+
+        study.Trainer.Step(Loss);
+        Garbage.Collect();
+        foreach (var plan in OnDevice(study.Trainer.Profile(Loss)).Curve)
+        {
+            study.AssertPeakOf(plan, Loss);
+        }
+    }
+
     [Test]
     public void Measuring_LeavesEverythingAsItWas([Values] PlannedNet net)
     {
@@ -252,6 +287,15 @@ internal sealed class CheckpointPlanTests : TensorFixture
     }
 
     [Test]
+    public void Measuring_TakesNoRandomNumbers()
+    {
+        using var study = new PlannedStudy(PlannedNet.Chain, Precision.Float32);
+        long streams = RandomSource.Default.StreamsTaken;
+        CheckpointProfile.Measure(() => study.Net.Forward(study.Sample + Tensor.Normal(study.Sample.Shape) + Tensor.Uniform(study.Sample.Shape)).Dropout(0.5).Sum());
+        Assert.That(RandomSource.Default.StreamsTaken, Is.EqualTo(streams));
+    }
+
+    [Test]
     public void Losses_ThatCannotBePlannedFor_AreRefused()
     {
         using var study = new PlannedStudy(PlannedNet.Chain, Precision.Float32);
@@ -261,6 +305,16 @@ internal sealed class CheckpointPlanTests : TensorFixture
         Assert.That(
             () => CheckpointProfile.Measure(() => ++runs % 2 == 0 ? study.Loss() : study.Loss() * 2),
             Throws.InvalidOperationException.With.Message.StartsWith("Two runs of the step differ"));
+        Assert.That(
+            () => CheckpointProfile.Measure(() => study.Net.Forward(Task.Run(() => study.Net.Forward(study.Sample)).GetAwaiter().GetResult()).Sum()),
+            Throws.InvalidOperationException.With.Message.Contains("on another thread"));
+        Assert.That(() => CheckpointProfile.Measure(() => null!), Throws.ArgumentException.With.Message.Contains("no loss"));
+        if (TestDevice.Current.Type == DeviceType.Cuda)
+        {
+            Assert.That(
+                () => CheckpointProfile.Measure(study.Loss, Device.Cpu), Throws.ArgumentException.With.Message.Contains("expected all of it on cpu"));
+        }
+
         Assert.That(study.Gradients(), Does.Not.Match("[0-9]"), "gradients were left");
     }
 
@@ -293,11 +347,12 @@ internal sealed class CheckpointPlanTests : TensorFixture
 
             var losses = new List<double>();
             var plans = isPlanned ? Plans(trainer.Profile(Loss)) : [];
+            Assert.That(plans.Any(plan => plan.Regions > 0), Is.EqualTo(isPlanned));
             for (int step = 0; step < 8; step++)
             {
                 trainer.CheckpointPlan = isPlanned ? plans[step * (plans.Length - 1) / 7] : null;
                 losses.Add(trainer.Step(Loss).Loss);
-                Assert.That(CheckpointRegion.Current, Is.Null);
+                Assert.That((CheckpointRegion.Current, trainer.CheckpointPlan?.Difference), Is.EqualTo(((CheckpointRegion?)null, (string?)null)));
             }
 
             return $"{string.Join(' ', losses)} {string.Join(' ', model.Parameters().Select(Bits))}";
@@ -312,9 +367,8 @@ internal sealed class CheckpointPlanTests : TensorFixture
         {
             for (int failing = 0; failing < 12; failing++)
             {
-                var failer = new Failer(failing);
-                using (plan.Enter())
-                using (failer.Install())
+                using (new Failer(failing).Install())
+                using (plan.Enter()) // which hears of the op first
                 {
                     Assert.That(() => study.Loss(), Throws.TypeOf<NotSupportedException>());
                 }
@@ -359,6 +413,56 @@ internal sealed class CheckpointPlanTests : TensorFixture
 
             loss.Backward();
             Assert.That((plan.Difference, Bits(weight.Grad!)), Is.EqualTo(((string?)null, expected)), $"{plan}");
+        }
+    }
+
+    [Test]
+    public void OpThatThrows_AndIsRunAgain_LeavesNoRegionBehind()
+    {
+        var weight = Gradients.IrregularTensor(1, 40, 40);
+        weight.RequiresGrad = true;
+        var x = Gradients.IrregularTensor(2, 40, 40);
+        Tensor Loss()
+        {
+            var flowing = x.MatMul(weight);
+            for (int i = 0; i < 8; i++)
+            {
+                flowing = OrAgain(() => i % 2 == 0 ? flowing.Gelu() : flowing.MatMul(weight));
+            }
+
+            return flowing.Sum();
+        }
+
+        Loss().Backward();
+        string expected = Bits(weight.Grad!);
+        foreach (var plan in Plans(CheckpointProfile.Measure(Loss)))
+        {
+            for (int failing = 1; failing < 9; failing++)
+            {
+                weight.ClearGrad();
+                Tensor loss;
+                using (new Failer(failing).Install())
+                using (plan.Enter()) // which hears of the op first
+                {
+                    loss = Loss();
+                    Assert.That(CheckpointRegion.Current, Is.Null);
+                }
+
+                loss.Backward();
+                Assert.That((plan.Difference, Bits(weight.Grad!)), Is.EqualTo(($"its op {failing} has thrown", expected)), $"{plan}");
+            }
+        }
+
+        static Tensor OrAgain(Func<Tensor> op)
+        {
+            try
+            {
+                return op();
+            }
+            catch (NotSupportedException)
+            {
+                return op();
+            }
         }
     }
 

@@ -97,6 +97,23 @@ internal sealed class CheckpointTests : TensorFixture
         Assert.That(Bits(leaf.Grad!), Is.EqualTo(plain));
     }
 
+    [Test]
+    public void EachOperation_IsAmongThoseRunOnceMore()
+    {
+        var leaf = Leaf(4, 6);
+        var applied = new AppliedOperations();
+        using (applied.Install())
+        {
+            foreach (var (_, function) in Ops())
+            {
+                function(leaf);
+            }
+        }
+
+        var all = typeof(Operation).Assembly.GetTypes().Where(type => type.IsSubclassOf(typeof(Operation)) && !type.IsAbstract);
+        Assert.That(all.Except(applied.Types), Is.Empty);
+    }
+
     private static IEnumerable<(string Name, Func<Tensor, Tensor> Function)> Ops()
     {
         static Tensor Vector(int seed) => Gradients.IrregularTensor(seed, 6);
@@ -111,6 +128,7 @@ internal sealed class CheckpointTests : TensorFixture
             ("concat", x => Tensor.Concat([x.Gelu(), x.Silu()], dim: 1)),
             ("cross_entropy", x => Losses.CrossEntropy(x, Tensor.Create<long>([0, 3, 5, 1], [4]))),
             ("dropout", x => x.Dropout(0.4)),
+            ("embedding", x => x.Embedding(Tensor.Create<long>([3, 0, 0], [3]))),
             ("layer_norm", x => x.LayerNorm([6], Vector(1), Vector(2))),
             ("linear", x => x.LinearRelu(Gradients.IrregularTensor(3, 5, 6), Gradients.IrregularTensor(4, 5))),
             ("log_softmax", x => x.LogSoftmax()),
@@ -124,6 +142,66 @@ internal sealed class CheckpointTests : TensorFixture
             ("softmax", x => x.Softmax()),
             ("sum", x => x.Sum() * 0.1),
         ];
+    }
+
+    /// <summary>The region's ops read it once more, and it is the program's.</summary>
+    [Test]
+    public void KeptTensor_ThatIsDisposedOf_StaysAsLongAsOthersAreMadeFromIt()
+    {
+        var leaf = Leaf(4);
+        Tensor? leaked = null;
+        var output = Checkpoint.Run(
+            x =>
+            {
+                leaked = x + x;
+                return leaked.Tanh().Tanh();
+            },
+            leaf);
+        leaked!.Keep().Dispose();
+        output.Sum().Backward();
+        string gradient = Bits(leaf.Grad!);
+        leaf.ClearGrad();
+        (leaf + leaf).Tanh().Tanh().Sum().Backward();
+        Assert.That((leaked.IsDisposed, gradient), Is.EqualTo((true, Bits(leaf.Grad!))));
+    }
+
+    /// <summary>What a region reads is let go of when nothing of the region is left, whether or not a backward pass came.</summary>
+    [TestCase("none")]
+    [TestCase("retained")]
+    [TestCase("of one output")]
+    [TestCase("of none, in a failed region")]
+    public void Input_IsFreed_WhenTheRegionsTensorsAre(string backward)
+    {
+        var device = TestDevice.Current;
+        var weight = Leaf(64);
+        var input = Leaf(64);
+        long bytes = device.SettledBytes();
+        using (TensorScope.Begin())
+        {
+            try
+            {
+                var (first, second) = Checkpoint.Run(
+                    x =>
+                    {
+                        var products = (x.Tanh().Tanh() + weight).Tanh();
+                        return backward.Contains("failed") ? throw new NotSupportedException() : (products.Sum(), x.Sigmoid().Sigmoid().Sum());
+                    },
+                    input);
+                if (backward != "none")
+                {
+                    (backward == "retained" ? first + second : first).Backward(retainGraph: backward == "retained");
+                }
+            }
+            catch (NotSupportedException)
+            {
+                // as told
+            }
+        }
+
+        weight.ClearGrad();
+        input.ClearGrad();
+        input.Dispose();
+        Assert.That((input.IsDisposed, device.Memory.CurrentBytes), Is.EqualTo((true, bytes - (64 * sizeof(double)))));
     }
 
     [Test]
@@ -395,6 +473,14 @@ internal sealed class CheckpointTests : TensorFixture
         var leaf = Gradients.IrregularTensor(shape.Length, shape);
         leaf.RequiresGrad = true;
         return leaf;
+    }
+
+    /// <summary>Notes which ops are applied.</summary>
+    private sealed class AppliedOperations : TapeObserver
+    {
+        public HashSet<Type> Types { get; } = [];
+
+        public override void BeforeForward(Operation operation) => Types.Add(operation.GetType());
     }
 
     /// <summary>tanh that counts how often its forward pass runs.</summary>

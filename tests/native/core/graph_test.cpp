@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <mezzo/ops.h>
 
+#include "support/graph.h"
 #include "support/oracle.h"
 #include "support/status.h"
 
@@ -14,26 +15,6 @@ namespace {
 
 const mezzo_device kDevice = test_device();
 
-/// Owns a graph.
-class TestGraph {
-  public:
-    TestGraph() { EXPECT_OK(mezzo_graph_capture_end(&handle_, kDevice)); }
-    ~TestGraph() { EXPECT_OK(mezzo_graph_destroy(handle_)); }
-    TestGraph(const TestGraph &) = delete;
-    TestGraph &operator=(const TestGraph &) = delete;
-
-    operator mezzo_graph() const { return handle_; }
-
-    mezzo_graph_info info() const {
-        mezzo_graph_info info{};
-        EXPECT_OK(mezzo_graph_describe(&info, handle_));
-        return info;
-    }
-
-  private:
-    mezzo_graph handle_{};
-};
-
 mezzo_memory_stats stats() {
     mezzo_memory_stats stats{};
     EXPECT_OK(mezzo_memory_stats_get(&stats, kDevice));
@@ -42,9 +23,7 @@ mezzo_memory_stats stats() {
 
 /// Captures y = relu(x).
 TestGraph capture_relu(const TestTensor &y, const TestTensor &x) {
-    EXPECT_OK(mezzo_graph_capture_begin(kDevice));
-    EXPECT_OK(mezzo_relu_forward(y, x));
-    return {};
+    return TestGraph([&] { EXPECT_OK(mezzo_relu_forward(y, x)); });
 }
 
 TEST(Graph, Launch_RunsWhatWasCapturedOnWhatTheTensorsHoldThen) {

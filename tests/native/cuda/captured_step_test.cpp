@@ -4,6 +4,7 @@
 
 #include <mezzo/ops.h>
 
+#include "support/graph.h"
 #include "support/linear.h"
 #include "support/machine.h"
 #include "support/status.h"
@@ -112,10 +113,7 @@ class Training {
 TEST(CapturedStep, IsOneLaunchWithoutWaitsAndGivesTheBitsOfEager) {
     on_machine(cuda_sim::machine_from_environment(), [] {
         const Training eager, captured;
-        mezzo_graph graph{};
-        ASSERT_OK(mezzo_graph_capture_begin(kFirst));
-        captured.step();
-        ASSERT_OK(mezzo_graph_capture_end(&graph, kFirst));
+        const TestGraph graph([&] { captured.step(); }, kFirst);
         for (const bool unfit : {false, true}) {
             eager.feed(50, unfit);
             cuda_sim::mark();
@@ -124,7 +122,7 @@ TEST(CapturedStep, IsOneLaunchWithoutWaitsAndGivesTheBitsOfEager) {
 
             captured.feed(50, unfit);
             cuda_sim::mark();
-            EXPECT_OK(mezzo_graph_launch(graph));
+            graph.launch();
             const cuda_sim::Counters counted = cuda_sim::counters();
             EXPECT_EQ(counted.graph_launches, 1);
             EXPECT_EQ(counted.kernels, 0);
@@ -137,7 +135,6 @@ TEST(CapturedStep, IsOneLaunchWithoutWaitsAndGivesTheBitsOfEager) {
             EXPECT_EQ(captured.steps(), 1) << "an unfit step is left out";
             EXPECT_EQ(captured.scale(), unfit ? 1024 : 2048);
         }
-        EXPECT_OK(mezzo_graph_destroy(graph));
     });
 }
 

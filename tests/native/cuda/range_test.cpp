@@ -4,6 +4,7 @@
 
 #include <mezzo/ops.h>
 
+#include "support/graph.h"
 #include "support/machine.h"
 #include "support/status.h"
 
@@ -32,31 +33,28 @@ mezzo_status create_bytes(mezzo_tensor &tensor, int64_t bytes) {
 
 /// Bytes of a graph whose tensors are a, b, both freed, and their sum; x is doubled twice by way of them.
 int64_t capture_neighbours(const TestTensor &out, const TestTensor &x) {
-    mezzo_graph graph{};
-    mezzo_graph_info info{};
-    EXPECT_OK(mezzo_graph_capture_begin(kFirst));
-    {
-        TestTensor first = tensor_on(kFirst, {1000}), second = tensor_on(kFirst, {3000}), last = tensor_on(kFirst, {8});
-        EXPECT_OK(mezzo_add_forward(first, x, x));
-        const TestTensor part = second.view(500, {1000});
-        EXPECT_OK(mezzo_add_forward(part, first, first));
-        first.destroy();
-        EXPECT_OK(mezzo_add_forward(out, part, x));
-    }
-    {
-        const TestTensor sum = tensor_on(kFirst, {4000});
-        EXPECT_OK(mezzo_fill(sum, 1));
-        EXPECT_OK(mezzo_add_forward(out, out, sum.view(3000, {1000})));
-    }
-    EXPECT_OK(mezzo_graph_capture_end(&graph, kFirst));
-    EXPECT_OK(mezzo_graph_describe(&info, graph));
+    const TestGraph graph(
+        [&] {
+            {
+                TestTensor first = tensor_on(kFirst, {1000}), second = tensor_on(kFirst, {3000}),
+                           last = tensor_on(kFirst, {8});
+                EXPECT_OK(mezzo_add_forward(first, x, x));
+                const TestTensor part = second.view(500, {1000});
+                EXPECT_OK(mezzo_add_forward(part, first, first));
+                first.destroy();
+                EXPECT_OK(mezzo_add_forward(out, part, x));
+            }
+            const TestTensor sum = tensor_on(kFirst, {4000});
+            EXPECT_OK(mezzo_fill(sum, 1));
+            EXPECT_OK(mezzo_add_forward(out, out, sum.view(3000, {1000})));
+        },
+        kFirst);
     for (int launch = 0; launch < 2; ++launch) {
         EXPECT_OK(mezzo_fill(out, 0));
-        EXPECT_OK(mezzo_graph_launch(graph));
+        graph.launch();
         EXPECT_EQ(out.values(), std::vector<double>(1000, 16));
     }
-    EXPECT_OK(mezzo_graph_destroy(graph));
-    return info.memory_bytes;
+    return graph.info().memory_bytes;
 }
 
 TEST(CudaRange, WithoutVirtualMemory_GraphsHaveBlocks) {

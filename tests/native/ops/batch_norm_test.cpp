@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "support/every_device.h"
+#include "support/graph.h"
 #include "support/oracle.h"
 #include "support/thread_counts.h"
 
@@ -207,7 +208,7 @@ TEST(BatchNorm, WhenRecorded_CountsEachLaunchAndAveragesThem) {
     const TestTensor running_var(MEZZO_DTYPE_F64, {1}, {7});
     const TestTensor batches = TestTensor::scalar(MEZZO_DTYPE_I64, 0);
     const mezzo_batch_norm_desc desc = {sizeof(mezzo_batch_norm_desc), 1, 0.1, 0, 1, 0};
-    const RecordedOps recorded([&] {
+    const TestGraph recorded([&] {
         EXPECT_OK(mezzo_batch_norm_forward(out, mean, rstd, running_mean, running_var, batches, input, {}, {}, &desc));
     });
     EXPECT_EQ(batches.item(), 0);
@@ -215,7 +216,7 @@ TEST(BatchNorm, WhenRecorded_CountsEachLaunchAndAveragesThem) {
     const double averages[] = {3, 4, 6};
     for (int launch = 0; launch < 3; ++launch) {
         input.write({centres[launch] - 1, centres[launch] + 1});
-        recorded.run();
+        recorded.launch();
         EXPECT_EQ(batches.item(), launch + 1);
         EXPECT_DOUBLE_EQ(running_mean.item(), averages[launch]);
         EXPECT_DOUBLE_EQ(running_var.item(), 2);

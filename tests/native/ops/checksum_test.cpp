@@ -3,6 +3,7 @@
 
 #include "core/dtype.h"
 #include "support/every_device.h"
+#include "support/graph.h"
 #include "support/oracle.h"
 #include "support/thread_counts.h"
 
@@ -166,12 +167,12 @@ TEST(ChecksumOnCpu, DoesNotDependOnTheNumberOfThreads) {
 TEST(Checksum, WhenRecorded_IsThatOfTheElementsAsItRuns) {
     const TestTensor input(MEZZO_DTYPE_F16, {9001});
     const TestTensor out(MEZZO_DTYPE_I64, {});
-    const RecordedOps recorded([&] { EXPECT_OK(mezzo_checksum(out, input)); });
+    const TestGraph recorded([&] { EXPECT_OK(mezzo_checksum(out, input)); });
     for (const uint64_t seed : {5, 6}) {
         const Bytes bytes = random_bytes(input.info().bytes, seed);
         write(input, bytes);
-        recorded.run();
-        recorded.run();
+        recorded.launch();
+        recorded.launch();
         EXPECT_EQ(value_of(out), reference(bytes, 2));
     }
 }

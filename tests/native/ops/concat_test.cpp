@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "support/every_device.h"
+#include "support/graph.h"
 #include "support/oracle.h"
 #include "support/status.h"
 
@@ -117,12 +118,12 @@ TEST(Concat, InACapture_CopiesWhatIsThereThen) {
     const TestTensor a(MEZZO_DTYPE_F32, {2}, {1, 2});
     const TestTensor b(MEZZO_DTYPE_F32, {1}, {3});
     const TestTensor out(MEZZO_DTYPE_F32, {3});
-    const RecordedOps recorded([&] {
+    const TestGraph recorded([&] {
         const mezzo_tensor inputs[] = {a, b};
         ASSERT_OK(mezzo_concat_forward(out, inputs, 2, 0));
     });
     a.write({4, 5});
-    recorded.run();
+    recorded.launch();
     EXPECT_EQ(out.values(), (std::vector<double>{4, 5, 3}));
 }
 

@@ -5,6 +5,7 @@
 
 #include "device/philox.h"
 #include "support/every_device.h"
+#include "support/graph.h"
 #include "support/oracle.h"
 #include "support/status.h"
 #include "support/thread_counts.h"
@@ -92,10 +93,10 @@ TEST(Dropout, WhenRecorded_DrawsAnewWithEachStep) {
     const TestTensor out(MEZZO_DTYPE_F32, {1000});
     const TestTensor step = TestTensor::scalar(MEZZO_DTYPE_I64, 0);
     const mezzo_dropout_desc desc = dropping(0.5, step);
-    const RecordedOps recorded([&] { EXPECT_OK(mezzo_dropout_forward(out, ones, &desc)); });
+    const TestGraph recorded([&] { EXPECT_OK(mezzo_dropout_forward(out, ones, &desc)); });
     for (const int64_t number : {1, 2, 1}) {
         step.write({static_cast<double>(number)});
-        recorded.run();
+        recorded.launch();
         EXPECT_TRUE(is_identical(out.values(), reference(ones.values(), 0.5, MEZZO_DTYPE_F32, &number)));
     }
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "support/every_device.h"
+#include "support/graph.h"
 #include "support/linear.h"
 #include "support/status.h"
 
@@ -147,12 +148,12 @@ TEST(Embedding, InACapture_ReadsTheIndicesOfThen) {
     const TestTensor indices(MEZZO_DTYPE_I32, {2}, {0, 0});
     const TestTensor out(MEZZO_DTYPE_F32, {2, 1});
     const TestTensor gradient(MEZZO_DTYPE_F32, {3, 1});
-    const RecordedOps recorded([&] {
+    const TestGraph recorded([&] {
         ASSERT_OK(mezzo_embedding_forward(out, weight, indices));
         ASSERT_OK(mezzo_embedding_backward(gradient, out, indices, nullptr));
     });
     indices.write({2, 1});
-    recorded.run();
+    recorded.launch();
     EXPECT_EQ(out.values(), (std::vector<double>{3, 2}));
     EXPECT_EQ(gradient.values(), (std::vector<double>{0, 2, 3}));
 }

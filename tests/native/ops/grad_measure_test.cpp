@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "support/every_device.h"
+#include "support/graph.h"
 #include "support/oracle.h"
 #include "support/status.h"
 #include "support/thread_counts.h"
@@ -247,16 +248,12 @@ TEST(GradMeasureOnCpu, Measuring_DoesNotDependOnTheNumberOfThreads) {
 
 TEST(GradMeasure, InAGraph_MeasuresAnewWithEachLaunch) {
     const Measured measured = Measured::many(36);
-    ASSERT_OK(mezzo_graph_capture_begin(test_device()));
-    ASSERT_OK(measured.run({}, measured.all(true)));
-    mezzo_graph graph{};
-    ASSERT_OK(mezzo_graph_capture_end(&graph, test_device()));
+    const TestGraph graph([&] { EXPECT_OK(measured.run({}, measured.all(true))); });
     for (const double value : {1.0, 2.0}) {
         measured.grads[0].write({value});
-        ASSERT_OK(mezzo_graph_launch(graph));
+        graph.launch();
         EXPECT_EQ(measured.norms.values()[0], value);
     }
-    ASSERT_OK(mezzo_graph_destroy(graph));
 }
 
 #if defined(MEZZO_CUDA_SIM)

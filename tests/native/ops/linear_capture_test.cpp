@@ -2,6 +2,7 @@
 // The linear layer in a captured graph: its scratch memory, and the parts of its weight gradient, are the graph's own.
 #include <mezzo/ops.h>
 
+#include "support/graph.h"
 #include "support/linear.h"
 #include "support/status.h"
 
@@ -51,10 +52,7 @@ TEST(Linear, Captured_GivesTheBitsOfEager) {
             SCOPED_TRACE(text(backward_case(sizes, dtype)));
             const Layer layer(sizes, dtype);
             layer.feed(61);
-            mezzo_graph graph{};
-            ASSERT_OK(mezzo_graph_capture_begin(test_device()));
-            layer.run();
-            ASSERT_OK(mezzo_graph_capture_end(&graph, test_device()));
+            const TestGraph graph([&] { layer.run(); });
             for (const uint64_t seed : {71, 81}) {
                 layer.feed(seed);
                 layer.run();
@@ -62,10 +60,9 @@ TEST(Linear, Captured_GivesTheBitsOfEager) {
                 layer.feed(91);
                 layer.run(); // something else in between
                 layer.feed(seed);
-                ASSERT_OK(mezzo_graph_launch(graph));
+                graph.launch();
                 EXPECT_EQ(layer.results(), eager);
             }
-            EXPECT_OK(mezzo_graph_destroy(graph));
         }
     }
 }

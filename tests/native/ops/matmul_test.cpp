@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "support/every_device.h"
+#include "support/graph.h"
 #include "support/linear.h"
 #include "support/status.h"
 #include "support/thread_counts.h"
@@ -165,9 +166,9 @@ TEST(Matmul, InACapture_MultipliesWhatIsThereThen) {
     const TestTensor a(MEZZO_DTYPE_F32, {2, 1, 2}, {1, 2, 3, 4});
     const TestTensor b(MEZZO_DTYPE_F32, {2, 2, 1}, {1, 1, 1, 1});
     const TestTensor out(MEZZO_DTYPE_F32, {1, 1});
-    const RecordedOps recorded([&] { ASSERT_OK(mezzo_matmul_forward(out, a, b, nullptr)); });
+    const TestGraph recorded([&] { ASSERT_OK(mezzo_matmul_forward(out, a, b, nullptr)); });
     b.write({1, 2, 3, 4});
-    recorded.run();
+    recorded.launch();
     EXPECT_EQ(out.item(), 1 + 4 + 9 + 16);
 }
 

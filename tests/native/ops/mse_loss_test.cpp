@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "support/every_device.h"
+#include "support/graph.h"
 #include "support/oracle.h"
 #include "support/thread_counts.h"
 
@@ -143,11 +144,11 @@ TEST(MseLoss, Forward_WhenRecorded_ReadsTheScaleAsItRuns) {
     const TestTensor scale = TestTensor::scalar(MEZZO_DTYPE_F32, 1);
     const TestTensor loss(MEZZO_DTYPE_F32, {});
     const TestTensor gradient(MEZZO_DTYPE_F16, {2});
-    const RecordedOps recorded(
+    const TestGraph recorded(
         [&] { EXPECT_OK(mezzo_mse_loss_forward(loss, gradient, prediction, target, scale, nullptr)); });
     for (const double value : {8.0, 64.0}) {
         scale.write({value});
-        recorded.run();
+        recorded.launch();
         EXPECT_EQ(loss.item(), 10);
         EXPECT_TRUE(is_identical(gradient.values(), {2 * value, 4 * value}));
     }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 
+#include "support/graph.h"
 #include "support/optimizer.h"
 #include "support/status.h"
 
@@ -281,11 +282,8 @@ TEST(Optimizer, InAGraph_StepsAsOftenAsItIsLaunched) {
             const std::vector<uint8_t> before = captured.bytes();
             mezzo_step_inputs inputs = captured.inputs(scale, found_inf);
             inputs.lr = lr;
-            ASSERT_OK(mezzo_graph_capture_begin(test_device()));
-            ASSERT_OK(optimizer.run(captured, inputs));
-            mezzo_graph graph{};
-            ASSERT_OK(mezzo_graph_capture_end(&graph, test_device()));
-            ASSERT_OK(mezzo_graph_launch(graph));
+            const TestGraph graph([&] { EXPECT_OK(optimizer.run(captured, inputs)); });
+            graph.launch();
             EXPECT_EQ(captured.bytes(), before) << "found_inf is read when the graph is launched";
             found_inf.write({0});
             mezzo_step_inputs eager_inputs = eager.inputs(scale);
@@ -293,12 +291,11 @@ TEST(Optimizer, InAGraph_StepsAsOftenAsItIsLaunched) {
             for (const double next : {1, 2, 3}) {
                 scale.write({next});
                 lr.write({1 / next});
-                ASSERT_OK(mezzo_graph_launch(graph));
+                graph.launch();
                 ASSERT_OK(optimizer.run(eager, eager_inputs));
             }
             EXPECT_EQ(captured.bytes(), eager.bytes()) << optimizer.name << ", " << count << " parameters";
             EXPECT_EQ(captured.step.item(), 3);
-            ASSERT_OK(mezzo_graph_destroy(graph));
         }
     }
 }

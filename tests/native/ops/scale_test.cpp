@@ -2,6 +2,7 @@
 #include <mezzo/ops.h>
 
 #include "support/every_device.h"
+#include "support/graph.h"
 #include "support/oracle.h"
 #include "support/status.h"
 
@@ -53,11 +54,11 @@ TEST(Scale, Forward_WhenRecorded_ReadsTheFactorAsItRuns) {
     const TestTensor input(MEZZO_DTYPE_F32, {2}, {3, -5});
     const TestTensor out(MEZZO_DTYPE_F32, {2}, {7, 7});
     const TestTensor factor = TestTensor::scalar(MEZZO_DTYPE_F32, 2);
-    const RecordedOps recorded([&] { EXPECT_OK(mezzo_scale_forward(out, input, 0.5, factor)); });
+    const TestGraph recorded([&] { EXPECT_OK(mezzo_scale_forward(out, input, 0.5, factor)); });
     EXPECT_TRUE(is_identical(out.values(), {7, 7})) << "it ran while it was recorded";
     for (const double value : {4.0, 8.0}) {
         factor.write({value});
-        recorded.run();
+        recorded.launch();
         EXPECT_TRUE(is_identical(out.values(), {3 * value / 2, -5 * value / 2}));
     }
 }

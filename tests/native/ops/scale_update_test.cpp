@@ -6,6 +6,7 @@
 
 #include "support/enum.h"
 #include "support/every_device.h"
+#include "support/graph.h"
 #include "support/oracle.h"
 #include "support/status.h"
 
@@ -377,19 +378,16 @@ TEST_F(ScaleUpdate, InAGraph_ReadsFoundInfWhenItIsLaunched) {
     desc_.growth_interval = 2;
     start(1024);
     const mezzo_tensor handle = found_inf_;
-    ASSERT_OK(mezzo_graph_capture_begin(test_device()));
-    ASSERT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, {}, &handle, nullptr, 1, &desc_));
-    mezzo_graph graph{};
-    ASSERT_OK(mezzo_graph_capture_end(&graph, test_device()));
+    const TestGraph graph(
+        [&] { EXPECT_OK(mezzo_scale_update(scale_, tracker_, {}, {}, {}, &handle, nullptr, 1, &desc_)); });
     EXPECT_EQ(scale_.item(), 1024);
     const std::vector<std::pair<bool, double>> expected = {{false, 1024}, {false, 2048}, {true, 1024}, {false, 1024}};
     for (const auto &[found, scale] : expected) {
         found_inf_.write({found ? 1.0 : 0.0});
-        ASSERT_OK(mezzo_graph_launch(graph));
+        graph.launch();
         EXPECT_EQ(scale_.item(), scale);
     }
     EXPECT_EQ(tracker_.item(), 1);
-    ASSERT_OK(mezzo_graph_destroy(graph));
 }
 
 TEST_F(ScaleUpdate, RejectsBadArguments) {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "support/every_device.h"
+#include "support/graph.h"
 #include "support/oracle.h"
 #include "support/thread_counts.h"
 
@@ -98,10 +99,10 @@ TEST(Sum, Forward_AddsBlocksOfBlocks) {
 TEST(Sum, Backward_WhenRecorded_ReadsTheGradientAsItRuns) {
     const TestTensor grad_input(MEZZO_DTYPE_F16, {3});
     const TestTensor grad_output = TestTensor::scalar(MEZZO_DTYPE_F32, 1);
-    const RecordedOps recorded([&] { EXPECT_OK(mezzo_sum_backward(grad_input, grad_output)); });
+    const TestGraph recorded([&] { EXPECT_OK(mezzo_sum_backward(grad_input, grad_output)); });
     for (const double value : {2.0, -4.0}) {
         grad_output.write({value});
-        recorded.run();
+        recorded.launch();
         EXPECT_TRUE(is_identical(grad_input.values(), {value, value, value}));
     }
 }
@@ -109,11 +110,11 @@ TEST(Sum, Backward_WhenRecorded_ReadsTheGradientAsItRuns) {
 TEST(Sum, Forward_WhenRecorded_CanRunAgain) {
     const TestTensor input(MEZZO_DTYPE_F32, {9000}, std::vector<double>(9000, 1));
     const TestTensor out(MEZZO_DTYPE_F32, {});
-    const RecordedOps recorded([&] { EXPECT_OK(mezzo_sum_forward(out, input)); });
+    const TestGraph recorded([&] { EXPECT_OK(mezzo_sum_forward(out, input)); });
     for (const double value : {1.0, 3.0}) {
         ASSERT_OK(mezzo_fill(input, value));
-        recorded.run();
-        recorded.run();
+        recorded.launch();
+        recorded.launch();
         EXPECT_EQ(out.item(), 9000 * value);
     }
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "support/every_device.h"
+#include "support/graph.h"
 #include "support/oracle.h"
 #include "support/thread_counts.h"
 
@@ -230,19 +231,15 @@ TEST(Unscale, InAGraph_ReadsTheScaleWhenItIsLaunched) {
         const Grads captured = Grads::many(count);
         const Grads eager = Grads::many(count);
         const TestTensor scale = TestTensor::scalar(MEZZO_DTYPE_F32, 7);
-        ASSERT_OK(mezzo_graph_capture_begin(test_device()));
-        ASSERT_OK(captured.run(scale));
-        mezzo_graph graph{};
-        ASSERT_OK(mezzo_graph_capture_end(&graph, test_device()));
+        const TestGraph graph([&] { EXPECT_OK(captured.run(scale)); });
         for (const double next_scale : {3.0, 1.0, 0x1p-126, 0x1p-126}) {
             scale.write({next_scale});
-            ASSERT_OK(mezzo_graph_launch(graph));
+            graph.launch();
             ASSERT_OK(eager.run(scale));
             EXPECT_EQ(captured.bytes(), eager.bytes()) << count << " gradients";
         }
-        ASSERT_OK(mezzo_graph_launch(graph));
+        graph.launch();
         EXPECT_EQ(captured.found_inf.item(), count == 0 ? 0 : 1) << "which the launch before has made";
-        ASSERT_OK(mezzo_graph_destroy(graph));
     }
 }
 

@@ -91,20 +91,6 @@ std::vector<double> mixed_values(int64_t count, uint64_t seed, mezzo_dtype dtype
     return values;
 }
 
-RecordedOps::RecordedOps(const std::function<void()> &issue) {
-    EXPECT_OK(mezzo_graph_capture_begin(test_device()));
-    issue();
-    EXPECT_OK(mezzo_graph_capture_end(&graph_, test_device()));
-}
-
-RecordedOps::~RecordedOps() {
-    EXPECT_OK(mezzo_graph_destroy(graph_));
-}
-
-void RecordedOps::run() const {
-    EXPECT_OK(mezzo_graph_launch(graph_));
-}
-
 TestTensor on_cpu(const TestTensor &tensor) {
     if (tensor.handle().id == 0) return {};
     const mezzo_tensor_info info = tensor.info();

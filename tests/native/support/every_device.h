@@ -42,18 +42,4 @@ const std::vector<int64_t> &critical_counts();
 /// Random numbers, every seventh a special value of the dtype.
 std::vector<double> mixed_values(int64_t count, uint64_t seed, mezzo_dtype dtype);
 
-/// Ops of a capture, to be run again and again.
-class RecordedOps {
-  public:
-    explicit RecordedOps(const std::function<void()> &issue);
-    ~RecordedOps();
-    RecordedOps(const RecordedOps &) = delete;
-    RecordedOps &operator=(const RecordedOps &) = delete;
-
-    void run() const;
-
-  private:
-    mezzo_graph graph_{};
-};
-
 } // namespace mezzo::testing

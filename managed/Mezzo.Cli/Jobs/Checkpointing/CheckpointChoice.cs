@@ -42,7 +42,7 @@ internal abstract class CheckpointChoice(string text)
     {
         public override CheckpointPlan PlanFor(CheckpointProfile step, string run, long freeBytes) => count <= step.MaxSegments
             ? step.ForSegments(count)
-            : throw Refused($"segments=1 to segments={step.MaxSegments}, the places that a step in {run} can be cut at");
+            : throw Refused($"segments=1 to segments={step.MaxSegments}, one more than the places that a step in {run} is cut at");
     }
 
     private sealed class Budgeted(long bytes, string text) : CheckpointChoice($"budget={text}")

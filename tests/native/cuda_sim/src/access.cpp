@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "access.h"
 
+#include <cerrno>
+#include <system_error>
+
 #include <sys/mman.h>
 
 namespace mezzo::cuda_sim {
@@ -13,12 +16,14 @@ auto addresses(const void *memory, size_t bytes) {
 
 } // namespace
 
-// Threads that are there already have no right to what has a key either.
+// No other thread has a right to what has the key, unless it had one before, when the key was another's.
 Access::Access() : key_(pkey_alloc(0, PKEY_DISABLE_ACCESS)) {}
 
+// By now the memory is gone, and without a key there is nothing to close.
 Access::~Access() {
+    if (!has_key()) return;
     close();
-    if (has_key()) pkey_free(key_);
+    pkey_free(key_);
 }
 
 void Access::permit(void *memory, size_t bytes) {
@@ -51,11 +56,8 @@ void Access::change(bool is_open) {
 void Access::protect(uintptr_t begin, size_t bytes, bool is_permitted) const {
     void *memory = reinterpret_cast<void *>(begin);
     const int rights = is_permitted && (is_open_ || has_key()) ? PROT_READ | PROT_WRITE : PROT_NONE;
-    if (has_key()) {
-        pkey_mprotect(memory, bytes, rights, key_);
-    } else {
-        mprotect(memory, bytes, rights);
-    }
+    const int result = has_key() ? pkey_mprotect(memory, bytes, rights, key_) : mprotect(memory, bytes, rights);
+    if (result != 0) throw std::system_error(errno, std::generic_category(), "cuda_sim: mprotect");
 }
 
 } // namespace mezzo::cuda_sim

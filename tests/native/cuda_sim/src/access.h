@@ -22,7 +22,7 @@ class Access {
     void permit(void *memory, size_t bytes);
     void forbid(void *memory, size_t bytes);
 
-    /// Who opens closes, too, on the same thread.
+    /// Who opens closes, too, on the same thread, while what is permitted is there.
     void open();
     void close();
 

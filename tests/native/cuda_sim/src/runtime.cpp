@@ -81,13 +81,15 @@ Session::Session() : lock_(runtime_mutex()) {
 }
 
 Session::~Session() {
-    // Without protection keys closing takes as long as there are pages in use. Where they are many it is done now and
-    // then only.
+    // Without a protection key closing takes as long as there are pages in use. Where they are many it is done now and
+    // then only, by numbers of its own: the schedule is the same with keys.
     constexpr size_t kCheapBytes = size_t{64} << 20;
-    Runtime &runtime = open_runtime();
-    size_t touched = 0;
-    for (const auto &device : runtime.devices) touched += device->arena.bytes_to_close();
-    if (touched <= kCheapBytes || randomness.one_in(static_cast<uint32_t>(1 + touched / kCheapBytes))) runtime.close();
+    static Random chance(1);
+    for (const auto &device : open_runtime().devices) {
+        const size_t bytes = device->arena.bytes_to_close();
+        if (bytes <= kCheapBytes || chance.one_in(static_cast<uint32_t>(1 + bytes / kCheapBytes)))
+            device->arena.close();
+    }
 }
 
 void Runtime::close() {

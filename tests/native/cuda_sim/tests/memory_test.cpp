@@ -162,7 +162,8 @@ TEST_F(MemoryTest, TheHostCannotFollowADevicePointer) {
 class KeysTaken {
   public:
     KeysTaken() {
-        for (int key = pkey_alloc(0, 0); key >= 0; key = pkey_alloc(0, 0)) keys_.push_back(key);
+        constexpr unsigned int kNothing = PKEY_DISABLE_ACCESS;
+        for (int key = pkey_alloc(0, kNothing); key >= 0; key = pkey_alloc(0, kNothing)) keys_.push_back(key);
     }
     ~KeysTaken() {
         for (const int key : keys_) pkey_free(key);
