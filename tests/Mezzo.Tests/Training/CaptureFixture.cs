@@ -6,7 +6,7 @@ namespace Mezzo.Tests.Training;
 /// <summary>Trains with captured steps and without, and says what came of it.</summary>
 internal abstract class CaptureFixture : TensorFixture
 {
-    protected const int Steps = 30;
+    protected const int Steps = 50;
 
     /// <summary>The same, op by op and captured, from the same seed.</summary>
     protected static T[] OfBoth<T>(Converter<CaptureMode, T> run) => Array.ConvertAll([CaptureMode.Off, CaptureMode.On], mode =>
